@@ -1,0 +1,1 @@
+"""Bytes to readings. The public part is `drivers.contract`."""
