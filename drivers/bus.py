@@ -71,3 +71,26 @@ Downward = Acks | Late | Command
 encode = msgspec.msgpack.Encoder(decimal_format="string").encode
 decode_upward = msgspec.msgpack.Decoder(Upward).decode
 decode_downward = msgspec.msgpack.Decoder(Downward).decode
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of the counter page: what a reading became."""
+
+    device: str
+    code: str  # an OutcomeCode
+    text: str
+    about: str
+    wall_us: int
+    seq: int = 0  # of the movement, when there is one
+    sku: str = ""
+    qty: int = 0  # signed, as the shelf sees it
+    left: int | None = None
+    mode: str = ""
+
+
+class Hint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Core -> whoever listens (PUB): something was committed. It may be lost; the ledger is the truth."""
+
+    last_seq: int
+    events: list[Event] = []
+    devices_changed: bool = False

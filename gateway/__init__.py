@@ -1,0 +1,1 @@
+"""Readings to movements, movements to the ledger, the ledger to the back office and to people."""
