@@ -4,9 +4,14 @@ What a person writes is `config.toml`; `gateway.check` (pydantic, a short-lived 
 these values behind, so that no resident process has to hold a validation library.
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from gateway.errors import SettingsInvalid
+
+PLACES = (Path("config.toml"), Path("/etc/storekeeper/config.toml"), Path("demo-shop/config.toml"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Shop:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    data_dir: Path = Path(".")
+    data_dir: Path = Path()
     ballast_mb: int = 16
 
 
@@ -72,3 +77,15 @@ class Settings:
     web: Web = Web()
     mqtt: Mqtt = Mqtt()
     devices: tuple[Device, ...] = ()
+
+
+def find(path: Path | None = None) -> Path:
+    """The config file: as given, else $STOREKEEPER_CONFIG, else the first of the usual places that exists."""
+    named = path or os.environ.get("STOREKEEPER_CONFIG")
+    if named:
+        return Path(named)
+    for place in PLACES:
+        if place.exists():
+            return place
+    tried = ", ".join(str(place) for place in PLACES)
+    raise SettingsInvalid(f"there is no config file (tried {tried}); say which: -c FILE", "SK-C08")
