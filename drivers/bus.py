@@ -4,9 +4,12 @@ A reading is kept by its `Outlet` until the core says that it is on disk. The de
 boot id and a sequence number travel in every message, so a resend changes nothing (ledger invariant I6).
 """
 
-from typing import Any
+import time
+from collections import deque
+from typing import Any, NamedTuple
 
 import msgspec
+import zmq
 
 from drivers.contract import AnyReading, Outcome
 
@@ -68,9 +71,6 @@ class Command(msgspec.Struct, frozen=True, array_like=True, tag="c"):
 
 Upward = Delivery | Status | Progress
 Downward = Acks | Late | Command
-encode = msgspec.msgpack.Encoder(decimal_format="string").encode
-decode_upward = msgspec.msgpack.Decoder(Upward).decode
-decode_downward = msgspec.msgpack.Decoder(Downward).decode
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -94,3 +94,182 @@ class Hint(msgspec.Struct, frozen=True, omit_defaults=True):
     last_seq: int
     events: list[Event] = []
     devices_changed: bool = False
+
+
+encode = msgspec.msgpack.Encoder(decimal_format="string").encode
+decode_upward = msgspec.msgpack.Decoder(Upward).decode
+decode_downward = msgspec.msgpack.Decoder(Downward).decode
+decode_hint = msgspec.msgpack.Decoder(Hint).decode
+
+
+class Answered(NamedTuple):
+    """A reading, and what became of it. `reading` is None when it was read in an earlier run of the driver."""
+
+    reading: AnyReading | None
+    outcome: Outcome
+
+
+class Outlet:
+    """The driver's end: keeps each reading until the core has answered for it, and sends it again after silence.
+
+    Not for threads: one outlet belongs to one loop. The socket has no identity; a name that died and is back
+    within milliseconds was sometimes ignored by the ROUTER for good.
+    """
+
+    def __init__(self, address: str, device: str, boot: str) -> None:
+        self.device = device
+        self.boot = boot
+        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 10)
+        self.socket.setsockopt(zmq.SNDHWM, 4 * UNACKNOWLEDGED_MAX)
+        self.socket.connect(address)
+        self._pending: deque[tuple[float, AnyReading]] = deque()  # read at (monotonic), reading
+        self._first_seq = 1  # of the oldest pending reading
+        self._unsent = 0  # how many at the end of `_pending` were not sent yet
+        self._heard_s = time.monotonic()
+
+    @property
+    def full(self) -> bool:
+        return len(self._pending) >= UNACKNOWLEDGED_MAX
+
+    @property
+    def waiting(self) -> int:
+        return len(self._pending)
+
+    def hello(self) -> None:
+        """Tell the core that this run has begun, so that it can announce what was never voiced."""
+        self._send(Delivery(self.device, self.boot, 0, 1, [], []))
+
+    def offer(self, readings: list[AnyReading], now_s: float) -> None:
+        """Take over responsibility for `readings`. The caller looks at `full` before it reads more."""
+        self._pending.extend((now_s, reading) for reading in readings)
+        self._unsent += len(readings)
+
+    def flush(self, now_s: float) -> None:
+        """Send what was not sent; after `RESEND_AFTER_S` of silence, all that was not answered."""
+        if self._pending and now_s - self._heard_s > RESEND_AFTER_S:
+            self._unsent = len(self._pending)
+            self._heard_s = now_s
+        while self._unsent:
+            skip = len(self._pending) - self._unsent
+            batch = [
+                self._pending[at]
+                for at in range(skip, min(skip + READINGS_PER_MESSAGE_MAX, len(self._pending)))
+            ]
+            if len(batch) == len(self._pending):
+                self._heard_s = now_s  # nothing was under way: silence begins now
+            message = Delivery(
+                self.device,
+                self.boot,
+                self._first_seq - 1,
+                self._first_seq + skip,
+                [int((now_s - read_s) * 1000) for read_s, _ in batch],
+                [reading for _, reading in batch],
+            )
+            if not self._send(message):
+                return
+            self._unsent -= len(batch)
+
+    def confirm(self) -> None:
+        """Say how far the outcomes were voiced, when no reading is there to carry it."""
+        self._send(Delivery(self.device, self.boot, self._first_seq - 1, self._first_seq, [], []))
+
+    def report(self, status: Status) -> None:
+        self._send(status)
+
+    def send(self, message: Upward) -> bool:
+        """Anything that needs no answer."""
+        return self._send(message)
+
+    def receive(self, now_s: float) -> tuple[list[Answered], list[Command]]:
+        """All that the core has said since the last call; never blocks."""
+        answered: list[Answered] = []
+        commands: list[Command] = []
+        while True:
+            try:
+                message = decode_downward(self.socket.recv(zmq.NOBLOCK))
+            except zmq.Again:
+                return answered, commands
+            self._heard_s = now_s
+            if isinstance(message, Acks):
+                answered += self._settle(message)
+            elif isinstance(message, Late):
+                answered += [Answered(None, outcome) for outcome in message.outcomes]
+            else:
+                commands.append(message)
+
+    def ask(self, reading: AnyReading, timeout_s: float = 5.0) -> Outcome:
+        """Send one reading and wait for its outcome: for pages, commands and tools. Raises TimeoutError."""
+        now_s = time.monotonic()
+        deadline_s = now_s + timeout_s
+        self.offer([reading], now_s)
+        while now_s < deadline_s:
+            self.flush(now_s)
+            self.socket.poll(int(min(deadline_s - now_s, RESEND_AFTER_S) * 1000) + 1)
+            now_s = time.monotonic()
+            for answer in self.receive(now_s)[0]:
+                if answer.reading is reading:
+                    return answer.outcome
+        self._pending.clear()  # the caller is told that it is unknown; a later resend would book behind their back
+        self._unsent = 0
+        raise TimeoutError("the daemon did not answer")
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _settle(self, acks: Acks) -> list[Answered]:
+        """Acknowledgements come in order; one for what was already settled is an echo of a resend."""
+        if acks.boot != self.boot or acks.first_seq > self._first_seq:
+            return []
+        fresh = acks.outcomes[self._first_seq - acks.first_seq :]
+        answered = []
+        for outcome in fresh[: len(self._pending)]:
+            _, reading = self._pending.popleft()
+            self._first_seq += 1
+            answered.append(Answered(reading, outcome))
+        self._unsent = min(self._unsent, len(self._pending))
+        return answered
+
+    def _send(self, message: Upward) -> bool:
+        try:
+            self.socket.send(encode(message), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+
+class Inlet:
+    """The core's end: a ROUTER that all drivers, the pump and the pages talk to."""
+
+    def __init__(self, address: str) -> None:
+        self.socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, 4 * 1024 * 1024)
+        self.socket.bind(address)
+
+    def wait(self, timeout_s: float) -> bool:
+        return bool(self.socket.poll(int(timeout_s * 1000)))
+
+    def receive(self) -> tuple[bytes, Upward | msgspec.DecodeError] | None:
+        """The next message and who sent it; a message that makes no sense comes as its error."""
+        try:
+            peer, body = self.socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+        except ValueError:  # not two frames: not one of ours
+            return b"", msgspec.DecodeError("not a bus message")
+        try:
+            return peer, decode_upward(body)
+        except msgspec.DecodeError as error:
+            return peer, error
+
+    def send(self, peer: bytes, message: Downward) -> None:
+        """To a peer that may be gone: then nobody needs it."""
+        try:
+            self.socket.send_multipart((peer, encode(message)), zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return
+
+    def close(self) -> None:
+        self.socket.close()

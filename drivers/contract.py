@@ -139,6 +139,9 @@ class ConfigError(Exception):
 class Transport(Protocol):
     """An open device. Blocking reads with a time-out; no threads."""
 
+    def fileno(self) -> int:
+        """What the host polls, together with the bus; -1 when there is nothing to poll: `read` is asked then."""
+
     def read(self, timeout_s: float) -> bytes:
         """Whatever has arrived (at least one byte), or b"" after `timeout_s`. Raises DeviceGone."""
 

@@ -1,0 +1,219 @@
+"""The only place that opens a device. Each transport turns "unplugged" into DeviceGone, whatever the kernel calls it."""
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from drivers.contract import ConfigError, DeviceGone
+
+READ_BYTES_MAX = 65_536
+EVIOCGRAB = 0x40044590  # _IOW('E', 0x90, int): this process alone hears the keyboard
+CONNECT_TIMEOUT_S = 5.0
+
+
+class FdTransport:
+    """Whatever reads and writes by file descriptor: a tty, an event device, a hidraw node, a socket."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd = fd
+        self._name = name
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def read(self, timeout_s: float) -> bytes:
+        readable, _, _ = select.select([self._fd], [], [], timeout_s)
+        if not readable:
+            return b""
+        try:
+            chunk = os.read(self._fd, READ_BYTES_MAX)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise DeviceGone(f"{self._name}: {os.strerror(error.errno or 0)}") from error
+        if not chunk:
+            raise DeviceGone(f"{self._name}: closed by the other side")
+        return chunk
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except BlockingIOError as error:  # the device does not take its own beeps: it is not there
+            raise DeviceGone(f"{self._name}: does not take what it is sent") from error
+        except OSError as error:
+            raise DeviceGone(f"{self._name}: {os.strerror(error.errno or 0)}") from error
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class SerialTransport(FdTransport):
+    """A serial line through pyserial, opened exclusive: two readers on one port eat each other's bytes."""
+
+    def __init__(
+        self, port: str, baud: int, *, bytesize: int = 8, parity: str = "N", stopbits: float = 1
+    ) -> None:
+        import serial
+
+        try:
+            self._serial = serial.Serial(
+                port, baud, bytesize=bytesize, parity=parity, stopbits=stopbits, timeout=0, exclusive=True
+            )
+        except serial.SerialException as error:
+            raise _refused(port, error.errno, error) from error
+        except ValueError as error:
+            raise ConfigError(f"{port}: {error}") from error
+        super().__init__(self._serial.fileno(), port)
+
+    def close(self) -> None:
+        self._serial.close()
+
+
+class EvdevTransport(FdTransport):
+    """The raw records of an input device, grabbed so that a shop's barcodes never reach a console login."""
+
+    def __init__(self, path: str, *, grab: bool = True) -> None:
+        super().__init__(_open(path, os.O_RDONLY), path)
+        if not grab:
+            return
+        try:
+            fcntl.ioctl(self._fd, EVIOCGRAB, 1)
+        except OSError as error:
+            os.close(self._fd)
+            raise DeviceGone(
+                f"{path} is held by another program: stop it, or set grab = false and accept double typing"
+            ) from error
+
+
+class HidrawTransport(FdTransport):
+    """Whole HID reports: one read is one report."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(_open(path, os.O_RDWR), path)
+
+
+class TcpTransport:
+    """A network reader; `tls` wraps the connection and checks the peer's certificate against `ca_file`."""
+
+    def __init__(self, host: str, port: int, *, tls: bool = False, ca_file: str = "") -> None:
+        self._name = f"{host}:{port}"
+        try:
+            self._socket: socket.socket = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
+            if tls:
+                context = ssl.create_default_context(cafile=ca_file or None)
+                self._socket = context.wrap_socket(self._socket, server_hostname=host)
+        except ssl.SSLCertVerificationError as error:
+            raise ConfigError(f"{self._name}: its certificate is not trusted; set ca_file") from error
+        except OSError as error:
+            raise DeviceGone(f"{self._name}: {error.strerror or error}") from error
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def read(self, timeout_s: float) -> bytes:
+        self._socket.settimeout(max(timeout_s, 0.001))
+        try:
+            chunk = self._socket.recv(READ_BYTES_MAX)
+        except (TimeoutError, ssl.SSLWantReadError):
+            return b""
+        except OSError as error:
+            raise DeviceGone(f"{self._name}: {error.strerror or error}") from error
+        if not chunk:
+            raise DeviceGone(f"{self._name}: closed by the other side")
+        return chunk
+
+    def write(self, data: bytes) -> None:
+        self._socket.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise DeviceGone(f"{self._name}: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class FileTransport:
+    """A file that is read whole once a period, such as a 1-wire probe's `w1_slave`."""
+
+    def __init__(self, path: str, period_s: float) -> None:
+        self._path = Path(path)
+        self._period_s = period_s
+        self._due_s = time.monotonic()
+        if not self._path.exists():
+            raise DeviceGone(f"{path}: not there")
+
+    def fileno(self) -> int:
+        return -1
+
+    def read(self, timeout_s: float) -> bytes:
+        wait_s = self._due_s - time.monotonic()
+        if wait_s > 0:
+            time.sleep(min(wait_s, timeout_s))
+            if wait_s > timeout_s:
+                return b""
+        self._due_s = time.monotonic() + self._period_s
+        try:
+            return self._path.read_bytes()[:READ_BYTES_MAX]
+        except OSError as error:
+            raise DeviceGone(f"{self._path}: {error.strerror}") from error
+
+    def write(self, data: bytes) -> None:
+        raise DeviceGone(f"{self._path}: cannot be written to")
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+class ReplayTransport:
+    """A recording, at the pace it is asked for: chunks of `chunk_bytes`, then DeviceGone, as when unplugged."""
+
+    def __init__(self, recording: bytes, chunk_bytes: int = READ_BYTES_MAX, pause_s: float = 0.0) -> None:
+        self._chunks: Iterator[bytes] = (
+            recording[at : at + chunk_bytes] for at in range(0, len(recording), chunk_bytes)
+        )
+        self._pause_s = pause_s
+        self.written = bytearray()
+
+    def fileno(self) -> int:
+        return -1
+
+    def read(self, timeout_s: float) -> bytes:
+        time.sleep(self._pause_s)
+        for chunk in self._chunks:
+            return chunk
+        raise DeviceGone("the recording is over")
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _open(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _refused(path, error.errno, error) from error
+
+
+def _refused(path: str, number: int | None, error: Exception) -> DeviceGone | ConfigError:
+    """Why a device would not open, with the remedy."""
+    if number in (errno.EACCES, errno.EPERM):
+        return ConfigError(
+            f"no permission on {path}; run: sudo usermod -aG dialout,input storekeeper"
+            " && sudo systemctl restart storekeeper"
+        )
+    if number == errno.EBUSY or "exclusively lock" in str(error):
+        return DeviceGone(f"{path} is held by another program; stop that program")
+    return DeviceGone(f"{path}: {os.strerror(number) if number else error}")
