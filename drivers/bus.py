@@ -103,14 +103,14 @@ decode_hint = msgspec.msgpack.Decoder(Hint).decode
 
 
 class Answered(NamedTuple):
-    """A reading, and what became of it. `reading` is None when it was read in an earlier run of the driver."""
+    """A reading and what became of it; `reading` is None when an earlier run of the driver read it."""
 
     reading: AnyReading | None
     outcome: Outcome
 
 
 class Outlet:
-    """The driver's end: keeps each reading until the core has answered for it, and sends it again after silence.
+    """The driver's end: keeps each reading until the core answered for it; after silence it sends again.
 
     Not for threads: one outlet belongs to one loop. The socket has no identity; a name that died and is back
     within milliseconds was sometimes ignored by the ROUTER for good.
@@ -211,7 +211,8 @@ class Outlet:
             for answer in self.receive(now_s)[0]:
                 if answer.reading is reading:
                     return answer.outcome
-        self._pending.clear()  # the caller is told that it is unknown; a later resend would book behind their back
+        self._first_seq += len(self._pending)  # given up: a later resend would book behind the caller's back
+        self._pending.clear()
         self._unsent = 0
         raise TimeoutError("the daemon did not answer")
 

@@ -23,7 +23,7 @@ class Reading(Struct, frozen=True, omit_defaults=True, tag_field="type"):
 
 
 class Scan(Reading, frozen=True, tag="scan", omit_defaults=True):
-    """A code that was read whole. `data` is the text without prefix, suffix, terminator and AIM identifier."""
+    """A code that was read whole: `data` is without prefix, suffix, terminator and AIM identifier."""
 
     data: str
     aim: str | None = None  # "]E0": ISO/IEC 15424 symbology identifier, when the scanner sends it
@@ -140,7 +140,7 @@ class Transport(Protocol):
     """An open device. Blocking reads with a time-out; no threads."""
 
     def fileno(self) -> int:
-        """What the host polls, together with the bus; -1 when there is nothing to poll: `read` is asked then."""
+        """What the host polls together with the bus; -1: nothing to poll, `read` is asked instead."""
 
     def read(self, timeout_s: float) -> bytes:
         """Whatever has arrived (at least one byte), or b"" after `timeout_s`. Raises DeviceGone."""
@@ -177,7 +177,7 @@ class Voices(Protocol):
 
 
 Emit = Callable[[AnyReading], Outcome]
-C = TypeVar("C")
+C = TypeVar("C", contravariant=True)
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""The only place that opens a device. Each transport turns "unplugged" into DeviceGone, whatever the kernel calls it."""
+"""The only place that opens a device. "Unplugged" is DeviceGone here, whatever the kernel calls it."""
 
 import errno
 import fcntl
@@ -175,7 +175,7 @@ class FileTransport:
 
 
 class ReplayTransport:
-    """A recording, at the pace it is asked for: chunks of `chunk_bytes`, then DeviceGone, as when unplugged."""
+    """A recording at the pace it is asked for: chunks of `chunk_bytes`, then DeviceGone, as if unplugged."""
 
     def __init__(self, recording: bytes, chunk_bytes: int = READ_BYTES_MAX, pause_s: float = 0.0) -> None:
         self._chunks: Iterator[bytes] = (
