@@ -1,0 +1,273 @@
+"""The main of a driver's process: open, read, decode, send, voice. Written once for all drivers.
+
+Back-off, sequence numbers, heartbeats and health are here; a driver has none of them.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, TextIO
+
+import zmq
+
+from drivers.bus import Answered, Command, Outlet, Status
+from drivers.contract import (
+    AnyReading,
+    Asks,
+    ConfigError,
+    Decoder,
+    DeviceGone,
+    EventDriver,
+    Garbled,
+    Outcome,
+    Scan,
+    Transport,
+    Voices,
+)
+from drivers.loading import load
+
+IDLE_AFTER_S = 0.05  # `Decoder.idle` is called when nothing came for this long ...
+IDLE_FOR_S = 2.0  # ... and again that often, until the line was quiet for this long
+QUIET_POLL_S = 1.0  # then the process sleeps
+ASK_POLL_S = 0.1  # devices that must be asked
+HEARTBEAT_S = 5.0  # the supervisor kills a driver that is silent for three of these
+CONFIRM_AFTER_S = 0.25  # quiet time after which the core is told what was voiced
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 2.0  # a replugged scanner is back within two seconds
+LONG_AGO_S = 3600.0  # for `idle` at an unplug: whatever is half read is over
+LEAVE_WITHIN_S = 0.5  # at a stop, wait that long for the last acknowledgements
+
+
+def main(device: str, driver: str, options: dict[str, Any], bus_address: str, feedback: str = "") -> int:
+    """Run one device until SIGTERM. Returns the exit code; DeviceGone never ends the process."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's to handle
+    outlet = Outlet(bus_address, device, boot=os.urandom(6).hex())
+    host = Host(outlet, Feedback(feedback), stop)
+    outlet.hello()
+    try:
+        chosen = load(driver)
+        config = chosen.Config(**options)
+        if isinstance(chosen, EventDriver):
+            host.run_event_driver(chosen, config)
+        else:
+            host.run_byte_driver(chosen, config)
+    except ConfigError as error:
+        host.state("config_error", str(error))
+        _linger(outlet)
+        return 3
+    except DeviceGone as error:  # an event driver lost its source: the supervisor starts it again
+        host.state("waiting", str(error))
+        _linger(outlet)
+        return 4
+    host.leave()
+    return 0
+
+
+class Feedback:
+    """Where outcomes are made audible or visible, besides the device's own beeper. Only after the commit."""
+
+    def __init__(self, spec: str) -> None:
+        """`spec`: "" for none, or "record:FILE", one JSON line an outcome."""
+        kind, _, where = spec.partition(":")
+        self._file: TextIO | None = None
+        if kind == "record":
+            self._file = Path(where).open("a", buffering=1)  # noqa: SIM115 - as long as the process lives
+
+    def give(self, outcome: Outcome) -> None:
+        if self._file:
+            line = {"code": outcome.code, "text": outcome.text, "about": outcome.about}
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+class Host:
+    """One device: its place on the bus, its health, its state."""
+
+    def __init__(self, outlet: Outlet, feedback: Feedback, stop: threading.Event) -> None:
+        self._outlet = outlet
+        self._feedback = feedback
+        self._stop = stop
+        self._counts: Counter[str] = Counter()
+        self._state = ("starting", "")
+        self._heartbeat_s = 0.0
+        self._confirm_s: float | None = None
+        self._poller = zmq.Poller()
+        self._poller.register(outlet.socket, zmq.POLLIN)
+
+    def state(self, state: str, text: str = "") -> None:
+        """Say a change of state once, not at every heartbeat."""
+        if (state, text) != self._state:
+            self._state = (state, text)
+            self._report()
+
+    def run_byte_driver(self, driver: Any, config: Any) -> None:
+        backoff_s = BACKOFF_FIRST_S
+        while not self._stop.is_set():
+            try:
+                transport = driver.open(config)
+            except DeviceGone as error:
+                self.state("waiting", str(error))
+                self._wait(backoff_s * random.uniform(0.5, 1.0))
+                backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
+                continue
+            backoff_s = BACKOFF_FIRST_S
+            self.state("running")
+            decoder = driver.decoder(config)
+            try:
+                self._serve(transport, decoder)
+            except DeviceGone as error:
+                self._counts["gone"] += 1
+                self._take(decoder.idle(time.monotonic() + LONG_AGO_S), time.monotonic())
+                self.state("waiting", str(error))
+            finally:
+                transport.close()
+
+    def run_event_driver(self, driver: EventDriver[Any], config: Any) -> None:
+        """The driver runs in a thread of its own; the socket stays in this one."""
+        calls: queue.SimpleQueue[tuple[AnyReading, queue.SimpleQueue[Outcome]]] = queue.SimpleQueue()
+        wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        failures: list[BaseException] = []
+
+        def emit(reading: AnyReading) -> Outcome:
+            reply: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+            calls.put((reading, reply))
+            os.eventfd_write(wake, 1)
+            return reply.get()
+
+        def run() -> None:
+            try:
+                driver.run(config, emit, self._stop)
+            except BaseException as error:
+                failures.append(error)
+            finally:
+                os.eventfd_write(wake, 1)
+
+        replies: dict[int, queue.SimpleQueue[Outcome]] = {}
+        thread = threading.Thread(target=run, name="driver", daemon=True)
+        thread.start()
+        self._poller.register(wake, zmq.POLLIN)
+        self.state("running")
+        while thread.is_alive() and not self._stop.is_set():
+            self._poller.poll(int(QUIET_POLL_S * 1000))
+            now_s = time.monotonic()
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(wake)
+            while not self._outlet.full and not calls.empty():
+                reading, reply = calls.get_nowait()
+                replies[id(reading)] = reply
+                self._take([reading], now_s)
+            for answer in self._talk(now_s):
+                if answer.reading is not None:
+                    replies.pop(id(answer.reading)).put(answer.outcome)
+        if failures and not self._stop.is_set():
+            raise failures[0]
+
+    def leave(self) -> None:
+        """Wait a moment for the last acknowledgements."""
+        deadline_s = time.monotonic() + LEAVE_WITHIN_S
+        while self._outlet.waiting and time.monotonic() < deadline_s:
+            self._outlet.socket.poll(50)
+            self._talk(time.monotonic())
+        self._outlet.confirm()
+        _linger(self._outlet)
+
+    def _serve(self, transport: Transport, decoder: Decoder) -> None:
+        """Until the device is gone or we are told to stop."""
+        fd = transport.fileno()
+        asks = decoder if isinstance(decoder, Asks) else None
+        last_chunk_s = idle_s = time.monotonic()
+        listening = False
+        try:
+            while not self._stop.is_set():
+                if fd >= 0 and listening == self._outlet.full:
+                    listening = not listening
+                    self._poller.register(fd, zmq.POLLIN) if listening else self._poller.unregister(fd)
+                now_s = time.monotonic()
+                if asks and (request := asks.pending_bytes(now_s)):
+                    transport.write(request)
+                ready = dict(self._poller.poll(self._sleep_ms(now_s - last_chunk_s, asks is not None, fd)))
+                now_s = time.monotonic()
+                chunk = transport.read(0) if self._may_read(ready, fd) else b""
+                if chunk:
+                    last_chunk_s = idle_s = now_s
+                    self._take(decoder.feed(chunk, now_s), now_s)
+                elif now_s - idle_s >= IDLE_AFTER_S:
+                    idle_s = now_s
+                    self._take(decoder.idle(now_s), now_s)
+                voices = decoder if isinstance(decoder, Voices) else None
+                for answer in self._talk(now_s):
+                    if voices and (beep := voices.voice(answer.outcome)):
+                        transport.write(beep)
+        finally:
+            if listening:
+                self._poller.unregister(fd)
+
+    def _may_read(self, ready: dict[Any, int], fd: int) -> bool:
+        return not self._outlet.full and (fd < 0 or fd in ready)
+
+    def _sleep_ms(self, quiet_s: float, asked: bool, fd: int) -> int:
+        if quiet_s < IDLE_FOR_S:
+            return int(IDLE_AFTER_S * 1000)
+        return int((ASK_POLL_S if asked or fd < 0 else QUIET_POLL_S) * 1000)
+
+    def _take(self, readings: list[AnyReading], now_s: float) -> None:
+        if not readings:
+            return
+        self._counts["readings"] += len(readings)
+        self._counts["garbled"] += sum(isinstance(reading, Garbled) for reading in readings)
+        self._outlet.offer(readings, now_s)
+
+    def _talk(self, now_s: float) -> list[Answered]:
+        """Send, hear, give feedback, keep the heartbeat."""
+        self._outlet.flush(now_s)
+        answers, commands = self._outlet.receive(now_s)
+        answers = [_with_subject(answer) for answer in answers]
+        for answer in answers:
+            self._feedback.give(answer.outcome)
+        for command in commands:
+            self._obey(command)
+        if answers:
+            self._confirm_s = now_s + CONFIRM_AFTER_S
+        elif self._confirm_s is not None and now_s >= self._confirm_s and not self._outlet.waiting:
+            self._confirm_s = None
+            self._outlet.confirm()
+        if now_s - self._heartbeat_s >= HEARTBEAT_S:
+            self._report()
+        return answers
+
+    def _obey(self, command: Command) -> None:
+        if command.name == "identify":
+            self._feedback.give(Outcome("shown", "this device"))
+
+    def _report(self) -> None:
+        self._heartbeat_s = time.monotonic()
+        state, text = self._state
+        self._outlet.report(Status(self._outlet.device, state, text, dict(self._counts)))
+
+    def _wait(self, seconds: float) -> None:
+        """Sleep, but go on hearing acknowledgements and sending heartbeats."""
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0 and not self._stop.is_set():
+            self._poller.poll(int(left_s * 1000) + 1)
+            self._talk(time.monotonic())
+
+
+def _with_subject(answer: Answered) -> Answered:
+    """The core answers briefly; what was read is known here."""
+    if answer.outcome.about or not isinstance(answer.reading, Scan):
+        return answer
+    outcome = answer.outcome
+    return Answered(answer.reading, Outcome(outcome.code, outcome.text, answer.reading.data))
+
+
+def _linger(outlet: Outlet) -> None:
+    """Let the last message reach the core before the process ends."""
+    outlet.socket.setsockopt(zmq.LINGER, 200)
+    outlet.close()

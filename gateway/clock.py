@@ -1,0 +1,65 @@
+"""The only reader of clocks. A Raspberry Pi may boot without knowing the date, and dates may jump."""
+
+import ctypes
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Quality = Literal["none", "rtc", "ntp", "operator"]
+BUILD_US = 1_795_000_000_000_000  # 2026-11-18: no wall time before it can be true
+STA_UNSYNC = 0x40  # linux/timex.h
+QUALITY_AGE_S = 60.0  # how long an answer about the clock's quality is believed
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One moment, told by every clock that we have."""
+
+    wall_us: int
+    mono_ns: int  # CLOCK_BOOTTIME: goes on while suspended, never jumps
+    hlc: int
+    quality: Quality
+
+
+class Clock:
+    """Wall time that never goes below what was already written, and a logical clock that always grows."""
+
+    def __init__(self, last_wall_us: int = 0, last_hlc: int = 0) -> None:
+        self.boot_id = bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", ""))
+        self._floor_us = max(last_wall_us, BUILD_US)
+        self._hlc = last_hlc
+        self._quality: Quality = "none"
+        self._quality_until_s = 0.0
+
+    def now(self) -> Stamp:
+        mono_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        wall_us = max(time.time_ns() // 1000, self._floor_us)
+        self._hlc = max(self._hlc + 1, wall_us)
+        if mono_ns / 1e9 >= self._quality_until_s:
+            self._quality = _quality()
+            self._quality_until_s = mono_ns / 1e9 + QUALITY_AGE_S
+        return Stamp(wall_us, mono_ns, self._hlc, self._quality)
+
+    def take_hlc(self, count: int) -> int:
+        """Reserve `count` ticks; the first of them."""
+        first = self._hlc + 1
+        self._hlc += count
+        return first
+
+
+def _quality() -> Quality:
+    """What the kernel says of its own clock: disciplined by NTP, set from a hardware clock, or neither."""
+    buffer = ctypes.create_string_buffer(256)  # struct timex is 208 bytes on 64-bit Linux; modes = 0 only asks
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
+    status = int.from_bytes(buffer.raw[40:44], "little")
+    if state >= 0 and not status & STA_UNSYNC:
+        return "ntp"
+    return "rtc" if os.path.exists("/dev/rtc0") or time.time_ns() // 1000 > BUILD_US else "none"
+
+
+def uuid7(wall_us: int, random_10: bytes) -> bytes:
+    """RFC 9562 UUID version 7: 48 bits of milliseconds, then `random_10` with version and variant set."""
+    head = (wall_us // 1000).to_bytes(6, "big")
+    return head + bytes([0x70 | random_10[0] & 0x0F, random_10[1], 0x80 | random_10[2] & 0x3F]) + random_10[3:]
