@@ -1,0 +1,136 @@
+"""Find a driver by name: bundled or from somebody's pip package, all through the same entry-point group.
+
+Finding one imports that one only. Checking options needs pydantic, so `configured` belongs into short-lived
+processes; a resident driver process builds its Config from options that were checked before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, NamedTuple
+
+from drivers.contract import ByteDriver, ConfigError, Driver, EventDriver
+
+GROUP = "storekeeper.drivers"
+
+
+class LoadError(ConfigError):
+    """There is no such driver, or its package does not work. The text says which package and why."""
+
+
+class Installed(NamedTuple):
+    """One entry-point line."""
+
+    name: str
+    target: str  # "drivers.serial_scanner:SerialScannerDriver"
+    package: str  # the pip distribution that brought it
+
+
+class Option(NamedTuple):
+    """One setting of a driver, for listings."""
+
+    name: str
+    type: str
+    default: Any  # None when the option must be given
+    required: bool
+
+
+def available() -> list[Installed]:
+    """Every installed driver by name, without importing any."""
+    found = (
+        Installed(point.name, point.value, point.dist.name if point.dist else "")
+        for point in entry_points(group=GROUP)
+    )
+    return sorted(found)
+
+
+def load(name: str) -> Driver:
+    """Import and make the driver `name`. Raises LoadError."""
+    points = list(entry_points(group=GROUP, name=name))
+    if not points:
+        raise LoadError(
+            f'there is no driver "{name}"{_did_you_mean(name, [one.name for one in available()])}'
+        )
+    if len({point.value for point in points}) > 1:
+        packages = ", ".join(sorted(point.dist.name if point.dist else point.value for point in points))
+        raise LoadError(f'driver "{name}" comes from several packages ({packages}): uninstall all but one')
+    return _made(points[0])
+
+
+def configured(driver: Driver, options: Mapping[str, Any]) -> Any:
+    """The driver's Config from what a person wrote, every mistake named. Raises ConfigError.
+
+    Uses pydantic in its ordinary mode, so text such as "9600" or "true" becomes a number or a flag.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    known = [option.name for option in options_of(driver)]
+    unknown = [
+        f'option "{name}" is unknown{_did_you_mean(name, known)}' for name in options if name not in known
+    ]
+    try:
+        values = TypeAdapter(driver.Config).validate_python(
+            {name: value for name, value in options.items() if name in known}
+        )
+    except ValidationError as error:
+        raise ConfigError("; ".join(unknown + [_mistake(one) for one in error.errors()])) from error
+    if unknown:
+        raise ConfigError("; ".join(unknown))
+    return values
+
+
+def options_of(driver: Driver) -> list[Option]:
+    """The settings of a driver, in the order of its Config."""
+    return [
+        Option(field.name, _type_text(field.type), *_default(field))
+        for field in fields(driver.Config)
+        if field.init
+    ]
+
+
+def _made(point: EntryPoint) -> Driver:
+    where = f'driver "{point.name}" ({point.value}{f" of {point.dist.name}" if point.dist else ""})'
+    try:
+        driver = point.load()()
+    except Exception as error:  # foreign code at import: whatever it raises, only this device stops
+        raise LoadError(f"{where} does not load: {type(error).__name__}: {error}") from error
+    if not isinstance(driver, ByteDriver | EventDriver):
+        raise LoadError(f"{where} is no driver: it needs Config with open and decoder, or with run")
+    return driver
+
+
+def _mistake(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"]) or "options"
+    if error["type"] in ("missing", "missing_argument"):
+        return f'option "{name}" is missing'
+    return f"{name} is {error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+
+
+def _did_you_mean(word: str, words: list[str]) -> str:
+    near = get_close_matches(word, words, n=1)
+    return f'; did you mean "{near[0]}"?' if near else f"; there is {', '.join(words) or 'none'}"
+
+
+def _default(field: Any) -> tuple[Any, bool]:
+    if field.default is not MISSING:
+        return field.default, False
+    if field.default_factory is not MISSING:
+        return field.default_factory(), False
+    return None, True
+
+
+def _type_text(annotation: Any) -> str:
+    """`int 300..115200`, `one of none, beep, text`, `str`: what a person may write."""
+    from typing import Annotated, Literal, get_args, get_origin
+
+    if isinstance(annotation, str):
+        return annotation
+    if get_origin(annotation) is Annotated:
+        base, *bounds = get_args(annotation)
+        low = next((bound.ge for bound in bounds if hasattr(bound, "ge")), "")
+        high = next((bound.le for bound in bounds if hasattr(bound, "le")), "")
+        return f"{_type_text(base)} {low}..{high}" if (low, high) != ("", "") else _type_text(base)
+    if get_origin(annotation) is Literal:
+        return f"one of {', '.join(map(str, get_args(annotation)))}"
+    return getattr(annotation, "__name__", str(annotation))
