@@ -1,0 +1,96 @@
+"""What a scanner is doing just now, and the command codes that change it."""
+
+from dataclasses import dataclass, replace
+
+COMMAND_PREFIX = "SK/"  # an item code can never begin with it
+NEXT_QUANTITY_S = 30.0  # SK/QTY applies to the next item within this time
+HOME_AFTER_S = 15 * 60.0  # an idle scanner goes back to its home mode
+QUANTITY_MAX = 100_000
+
+MODES = {
+    "LOOK": "look",
+    "SELL": "sell",
+    "RECEIVE": "receive",
+    "WASTE": "waste",
+    "MOVE": "move",
+    "RETURN": "return",
+    "TOSUPPLIER": "to_supplier",
+}
+WASTE_REASONS = ("expired", "damaged", "stolen", "tasting", "own-use", "donated")
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A scanner with its mode and place."""
+
+    device: str
+    home_mode: str
+    home_location: str
+    mode: str
+    location: str
+    reason: str = ""  # of waste
+    destination: str = ""  # of a move
+    next_quantity: int = 0  # 0: none waiting
+    next_quantity_s: float = 0.0  # monotonic time at which it was set
+    last_s: float = 0.0  # monotonic time of the last reading
+
+    @classmethod
+    def at_home(cls, device: str, mode: str, location: str) -> "Station":
+        return cls(device, mode, location, mode, location)
+
+    def home(self) -> "Station":
+        return replace(
+            self,
+            mode=self.home_mode,
+            location=self.home_location,
+            reason="",
+            destination="",
+            next_quantity=0,
+        )
+
+    def quantity_waiting(self, now_s: float) -> int:
+        """The quantity for the next item, or 0 when none was set or its time is over."""
+        return self.next_quantity if now_s - self.next_quantity_s <= NEXT_QUANTITY_S else 0
+
+
+class NotACommand(Exception):
+    """A code with our prefix that means nothing. The text says what would."""
+
+
+def obey(station: Station, code: str, now_s: float) -> tuple[Station, str]:
+    """Carry out a command code that concerns the station alone: the station after it, and what to show.
+
+    Raises NotACommand for codes that nobody has defined.
+    """
+    verb, _, argument = code.removeprefix(COMMAND_PREFIX).partition("/")
+    match verb:
+        case "WASTE" if argument not in WASTE_REASONS:
+            raise NotACommand(f"SK/WASTE/{argument} is no reason; use one of: {', '.join(WASTE_REASONS)}")
+        case "COUNT":
+            raise NotACommand("counting by scanner is not built yet; the stock page takes a counted number")
+        case _ if verb in MODES:
+            mode = MODES[verb]
+            fresh = replace(station.home(), mode=mode, reason=argument if mode == "waste" else "")
+            return fresh, f"{mode}{f' ({argument})' if mode == 'waste' else ''}"
+        case "DONE":
+            return station.home(), station.home_mode
+        case "CANCEL":
+            return replace(station, next_quantity=0), "cancelled"
+        case "QTY":
+            quantity = _quantity(argument)
+            return replace(station, next_quantity=quantity, next_quantity_s=now_s), f"x{quantity} next"
+        case digit if len(digit) == 1 and digit.isdigit() and not argument:
+            quantity = _quantity(f"{station.quantity_waiting(now_s) or ''}{digit}")
+            return replace(station, next_quantity=quantity, next_quantity_s=now_s), f"x{quantity} next"
+        case "LOC" if argument and argument.isprintable() and not argument.isupper():
+            if station.mode == "move" and station.location != station.home_location:
+                return replace(station, destination=argument), f"to {argument}"
+            return replace(station, location=argument), f"at {argument}"
+    raise NotACommand(f"{code} is not a command; print the sheet: storekeeper labels commands")
+
+
+def _quantity(text: str) -> int:
+    """A leading zero waits for its next digit: "0" then "6" is 6."""
+    if not text.isdigit() or not 0 <= int(text) <= QUANTITY_MAX:
+        raise NotACommand(f"{text!r} is not a quantity; use 1 to {QUANTITY_MAX}")
+    return int(text)
