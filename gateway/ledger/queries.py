@@ -248,7 +248,8 @@ class Movement:
 
 _MOVEMENT = f"""SELECT m.seq, m.kind, m.sku, coalesce(i.name, m.sku), coalesce(i.unit, 'piece'),
                        m.qty, {_DELTA}, m.src, m.dst, m.lot, m.expiry, m.reason, m.doc,
-                       m.device, m.actor, m.origin, m.qty_src, m.wall_us, m.occurred_us, m.value_minor, m.reverses,
+                       m.device, m.actor, m.origin, m.qty_src, m.wall_us, m.occurred_us,
+                       m.value_minor, m.reverses,
                        (SELECT r.seq FROM movement r WHERE r.reverses = m.seq)
                 FROM movement m LEFT JOIN item i ON i.sku = m.sku"""
 
