@@ -1,4 +1,4 @@
-"""From what was scanned to the keys it may stand for. The common codes without any library: ingest's hot path."""
+"""From what was scanned to the keys it may stand for; common codes without a library, for ingest's sake."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,7 +10,7 @@ IN_STORE = ("02", "2")  # EAN-13 prefixes whose digits carry a weight or price b
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """One reading of a code. `code` is the look-up key (GTIN-14 or shop code), "" when `error` says why not."""
+    """One meaning of a code. `code` is the look-up key (GTIN-14 or shop code), "" if there is an error."""
 
     code: str
     lot: str = ""
@@ -62,6 +62,5 @@ def _looks_like_gs1(data: str, aim: str | None) -> bool:
         or "\x1d" in data
         or data.startswith(("http://", "https://"))
         or (data.isascii() and data.isdigit())
-        or data[:2] in ("01", "02", "00")
-        and len(data) >= 18
+        or (data[:2] in ("01", "02", "00") and len(data) >= 18)
     )

@@ -1,0 +1,59 @@
+"""The hash chain: each row's hash covers the one before it, so a changed, lost or forked row shows."""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+FORM = 1  # version of the canonical bytes; stands in every row
+FIRST_HASH = bytes(32)  # what the first row of a ledger follows
+
+COLUMNS = (
+    "seq",
+    "epoch",
+    "id",
+    "idem",
+    "kind",
+    "sku",
+    "qty",
+    "src",
+    "dst",
+    "lot",
+    "expiry",
+    "serial",
+    "reason",
+    "doc",
+    "reverses",
+    "device",
+    "actor",
+    "occurred_us",
+    "occurred_q",
+    "wall_us",
+    "mono_ns",
+    "boot_id",
+    "clock_q",
+    "hlc",
+    "value_minor",
+    "basket",
+    "line",
+    "origin",
+    "qty_src",
+    "form",
+)
+ID, BOOT_ID = COLUMNS.index("id"), COLUMNS.index("boot_id")
+_encode = msgspec.json.Encoder().encode
+
+
+def canonical(row: Sequence[object]) -> bytes:
+    """The row's columns without the two hashes, as a JSON array: UTF-8, no spaces, blobs in hex (form 1)."""
+    values = list(row)
+    for at in (ID, BOOT_ID):
+        blob = values[at]
+        assert isinstance(blob, bytes)
+        values[at] = blob.hex()
+    return _encode(values)
+
+
+def row_hash(prev_hash: bytes, row: Sequence[object]) -> bytes:
+    """SHA-256 over the previous row's hash and this row's canonical bytes. `row` is in COLUMNS order."""
+    return hashlib.sha256(prev_hash + canonical(row)).digest()

@@ -1,0 +1,137 @@
+"""What ingest must know about the shop, from the writer's own connection, remembered within bounds.
+
+Nobody else writes, so what is remembered stays true: bookings are applied to it as they are made, and
+after a failed commit it is forgotten.
+"""
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+from gateway.ledger.writer import UNDO_ROWS_MAX
+from gateway.stock.items import Item, Known
+from gateway.stock.lots import LotStock
+from gateway.stock.movements import Draft
+
+REMEMBERED_MAX = 4_096  # codes, and shelves: a shop's running range, whatever the size of its catalogue
+
+BOOKED = """SELECT seq, kind, sku, qty, src, dst, lot, expiry, serial, reason, doc, value_minor, origin,
+    qty_src, idem FROM movement AS booked"""
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Remembered(OrderedDict[K, V]):
+    """The values used last; the least used one makes room."""
+
+    def get_or(self, key: K, find: Callable[[], V]) -> V:
+        if key in self:
+            self.move_to_end(key)
+            return self[key]
+        value = self[key] = find()
+        if len(self) > REMEMBERED_MAX:
+            self.popitem(last=False)
+        return value
+
+
+class LedgerShelves:
+    """`gateway.interpret.Shelves` over the ledger."""
+
+    def __init__(self, ledger: sqlite3.Connection) -> None:
+        self.ledger = ledger
+        self._codes: Remembered[str, Known | None] = Remembered()
+        self._shelves: Remembered[tuple[str, str], dict[str, LotStock]] = Remembered()
+
+    def forget(self, ledger: sqlite3.Connection) -> None:
+        """After a failed commit, or when items changed."""
+        self.ledger = ledger
+        self._codes.clear()
+        self._shelves.clear()
+
+    def known(self, code: str) -> Known | None:
+        return self._codes.get_or(code, lambda: self._find_code(code))
+
+    def lots(self, sku: str, location: str) -> list[LotStock]:
+        return list(self._shelf(sku, location).values())
+
+    def last_booking(self, device: str) -> list[tuple[int, Draft]]:
+        rows = self.ledger.execute(
+            f"""{BOOKED}
+               WHERE seq > (SELECT max(seq) FROM movement) - ? AND device = ? AND reverses IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM movement WHERE reverses = booked.seq)
+               ORDER BY seq DESC LIMIT 32""",
+            (UNDO_ROWS_MAX, device),
+        ).fetchall()
+        if not rows:
+            return []
+        newest = _reading_of(rows[0][-1])
+        return [(row[0], _draft(row)) for row in reversed(rows) if _reading_of(row[-1]) == newest]
+
+    def booking(self, seq: int) -> list[tuple[int, Draft]]:
+        """One movement by its seq, when it can be taken back."""
+        rows = self.ledger.execute(
+            f"""{BOOKED}
+               WHERE seq = ? AND reverses IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM movement WHERE reverses = booked.seq)""",
+            (seq,),
+        ).fetchall()
+        return [(row[0], _draft(row)) for row in rows]
+
+    def booked(self, draft: Draft) -> None:
+        """Apply a booking to what is remembered."""
+        for location, change in ((draft.source, -draft.quantity), (draft.destination, draft.quantity)):
+            shelf = self._shelves.get((draft.sku, location))
+            if shelf is not None:
+                before = shelf.get(draft.lot)
+                quantity = change + (before.quantity if before else 0)
+                expires_on = draft.expires_on or (before.expires_on if before else None)
+                shelf[draft.lot] = LotStock(draft.lot, quantity, expires_on)
+
+    def _shelf(self, sku: str, location: str) -> dict[str, LotStock]:
+        return self._shelves.get_or((sku, location), lambda: self._find_shelf(sku, location))
+
+    def _find_shelf(self, sku: str, location: str) -> dict[str, LotStock]:
+        rows = self.ledger.execute(
+            """SELECT lot, qty, expiry FROM balance LEFT JOIN lot USING (sku, lot)
+               WHERE sku = ? AND loc = ? AND (qty <> 0 OR lot = '')""",
+            (sku, location),
+        )
+        return {lot: LotStock(lot, quantity, expiry) for lot, quantity, expiry in rows}
+
+    def _find_code(self, code: str) -> Known | None:
+        row = self.ledger.execute(
+            """SELECT sku, name, unit, price_minor, cost_minor, place, stocked, low_units, units
+               FROM code JOIN item USING (sku) WHERE code = ?""",
+            (code,),
+        ).fetchone()
+        if row is None:
+            return None
+        sku, name, unit, price_minor, cost_minor, place, stocked, low_units, units = row
+        item = Item(sku, name, unit, price_minor, cost_minor, place, bool(stocked), low_units)
+        return Known(item, units)
+
+
+def _reading_of(idem: str) -> str:
+    """device/boot/seq of device/boot/seq/part: the movements of one reading are undone together."""
+    return idem.rpartition("/")[0]
+
+
+def _draft(row: tuple[Any, ...]) -> Draft:
+    _, kind, sku, qty, src, dst, lot, expiry, serial, reason, doc, value_minor, origin, qty_src, _ = row
+    return Draft(
+        kind=kind,
+        sku=sku,
+        quantity=qty,
+        source=src,
+        destination=dst,
+        lot=lot,
+        expires_on=expiry,
+        serial=serial,
+        reason=reason,
+        document=doc,
+        value_minor=value_minor,
+        origin=origin,
+        quantity_source=qty_src,
+    )

@@ -1,0 +1,425 @@
+"""The only writer of ledger.db. A batch of readings becomes one transaction: all of it is on disk, or none.
+
+`Batch` collects in memory what a group of readings comes to; `Writer.commit` makes it durable. Invariants I1
+to I7 of the ledger are kept here and by the triggers of the schema.
+"""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from drivers.contract import Outcome
+from gateway.clock import Clock, Stamp, uuid7
+from gateway.errors import LedgerUnusable
+from gateway.interpret import Parked
+from gateway.ledger.chain import COLUMNS, FIRST_HASH, FORM, row_hash
+from gateway.ledger.files import Ballast, take_lock
+from gateway.ledger.migrate import migrate
+from gateway.stock.movements import Draft
+from gateway.stock.stations import Station
+
+AUDIT_ROWS = 1_000  # of the chain, checked at every start; the rest is `ledger verify`'s
+UNDO_ROWS_MAX = 200  # how far back an undo looks for this scanner's last booking
+
+PRAGMAS: dict[str, int | str] = {
+    "journal_mode": "wal",
+    "synchronous": 2,  # FULL: a commit that returned survives a power cut
+    "foreign_keys": 1,
+    "trusted_schema": 0,
+    "busy_timeout": 5000,
+    "cell_size_check": 1,
+    "wal_autocheckpoint": 1000,
+    "mmap_size": 0,
+    "temp_store": 2,  # MEMORY
+}
+
+_ALL_COLUMNS = (*COLUMNS, "prev_hash", "hash")
+INSERT_MOVEMENT = (
+    f"INSERT INTO movement ({', '.join(_ALL_COLUMNS)}) VALUES ({', '.join('?' * len(_ALL_COLUMNS))})"
+)
+UPSERT_BALANCE = """INSERT INTO balance (sku, loc, lot, qty, last_seq) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET qty = qty + excluded.qty, last_seq = excluded.last_seq"""
+UPSERT_LOT = """INSERT INTO lot (sku, lot, expiry) VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET expiry = coalesce(excluded.expiry, expiry)"""
+UPSERT_SERIAL = """INSERT INTO serial_state (epc, loc, last_seq) VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET loc = excluded.loc, last_seq = excluded.last_seq"""
+INSERT_SEEN = "INSERT OR REPLACE INTO reading_seen VALUES (?, ?, ?, ?, ?, ?)"
+TRIM_SEEN = "DELETE FROM reading_seen WHERE device = ? AND boot = ? AND last_seq <= ?"
+UPSERT_BOOT = """INSERT INTO device_boot (device, boot, high_seq, acked_through, started_us)
+    VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+    SET high_seq = max(high_seq, excluded.high_seq), acked_through = excluded.acked_through"""
+INSERT_PARKED = """INSERT OR IGNORE INTO parked
+    (device, boot, seq, code, data, aim, mode, loc, qty, wall_us, clock_q)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+UPSERT_STATION = """INSERT INTO station (device, mode, loc, state, since_us) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET mode = excluded.mode, loc = excluded.loc, state = excluded.state,
+    since_us = excluded.since_us"""
+UPSERT_CURSOR = """INSERT INTO cursor (name, epoch, seq) VALUES (?, ?, ?)
+    ON CONFLICT DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq WHERE excluded.seq > seq"""
+TRIM_OUTBOX = "DELETE FROM outbox WHERE lane = ? AND seq <= ?"
+RAISE_ALERT = """INSERT INTO alert (kind, subject, severity, text, data, first_us, last_us)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, subject) WHERE state <> 'closed'
+    DO UPDATE SET last_us = excluded.last_us, text = excluded.text, data = excluded.data, count = count + 1
+    RETURNING id, count"""
+OFFER = """INSERT INTO outbox (lane, seq, id, type, body, created_us) VALUES (:lane, (
+        SELECT 1 + max(coalesce((SELECT max(seq) FROM outbox WHERE lane = :lane), 0),
+                       coalesce((SELECT seq FROM cursor WHERE name = :lane), 0))), 
+    :id, :type, :body, :created)"""
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack_outcomes = msgspec.msgpack.Decoder(list[Outcome]).decode
+
+
+class NotRecording(Exception):
+    """The ledger cannot commit just now. The text says why and what to do; the batch is not on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRaised:
+    """Something a person should know. One open alert for each (kind, subject), however often it is raised."""
+
+    kind: str
+    subject: str
+    severity: str
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was answered to readings `first_seq` to `last_seq` of one run of a driver."""
+
+    device: str
+    boot: str
+    first_seq: int
+    last_seq: int
+    acked_through: int
+    outcomes: list[Outcome]
+
+
+class Batch:
+    """What a group of readings comes to. Movements get seq, id and hash here; nothing is durable yet."""
+
+    def __init__(self, stamp: Stamp, clock: Clock, epoch: int, last_seq: int, last_hash: bytes) -> None:
+        self.stamp = stamp
+        self._clock = clock
+        self._epoch = epoch
+        self.last_seq = last_seq
+        self.last_hash = last_hash
+        self._random = b""
+        self.rows: list[tuple[object, ...]] = []
+        self.balances: dict[tuple[str, str, str], tuple[int, int]] = {}  # -> (change, last seq)
+        self.lots: dict[tuple[str, str], str | None] = {}
+        self.serials: dict[str, tuple[str, int]] = {}
+        self.parked: list[tuple[object, ...]] = []
+        self.stations: dict[str, Station] = {}
+        self.seen: list[Seen] = []
+        self.alerts: list[AlertRaised] = []
+        self.closed_alerts: list[tuple[str, str]] = []
+        self.cursors: dict[str, tuple[int, int]] = {}  # lane -> (epoch, seq)
+        self.statements: list[tuple[str, Sequence[object]]] = []  # what is too rare for a list of its own
+
+    @property
+    def empty(self) -> bool:
+        return not (
+            self.rows
+            or self.parked
+            or self.stations
+            or self.seen
+            or self.alerts
+            or self.closed_alerts
+            or self.cursors
+            or self.statements
+        )
+
+    def book(self, draft: Draft, device: str, boot: str, reading_seq: int, part: int) -> int:
+        """Put one movement at the end of the ledger. Its seq."""
+        seq = self.last_seq + 1
+        if len(self._random) < 10:
+            self._random = os.urandom(10 * 64)
+        random_10, self._random = self._random[:10], self._random[10:]
+        stamp, clock = self.stamp, self._clock
+        row = (
+            seq,
+            self._epoch,
+            uuid7(stamp.wall_us, random_10),
+            f"{device}/{boot}/{reading_seq}/{part}",
+            draft.kind,
+            draft.sku,
+            draft.quantity,
+            draft.source,
+            draft.destination,
+            draft.lot,
+            draft.expires_on,
+            draft.serial,
+            draft.reason,
+            draft.document,
+            draft.reverses,
+            device,
+            draft.actor,
+            draft.occurred_us,
+            draft.occurred_quality,
+            stamp.wall_us,
+            stamp.mono_ns,
+            clock.boot_id,
+            stamp.quality,
+            clock.take_hlc(1),
+            draft.value_minor,
+            draft.basket,
+            draft.line,
+            draft.origin,
+            draft.quantity_source,
+            FORM,
+        )
+        digest = row_hash(self.last_hash, row)
+        self.rows.append((*row, self.last_hash, digest))
+        self.last_seq, self.last_hash = seq, digest
+        for location, change in ((draft.source, -draft.quantity), (draft.destination, draft.quantity)):
+            key = (draft.sku, location, draft.lot)
+            self.balances[key] = (self.balances.get(key, (0, 0))[0] + change, seq)
+        if draft.lot:
+            self.lots[draft.sku, draft.lot] = draft.expires_on or self.lots.get((draft.sku, draft.lot))
+        if draft.serial:
+            self.serials[draft.serial] = (draft.destination, seq)
+        return seq
+
+    def park(self, parked: Parked, device: str, boot: str, reading_seq: int) -> None:
+        self.parked.append(
+            (
+                device,
+                boot,
+                reading_seq,
+                parked.code,
+                parked.data,
+                parked.aim,
+                parked.mode,
+                parked.location,
+                parked.quantity,
+                self.stamp.wall_us,
+                self.stamp.quality,
+            )
+        )
+
+
+class Writer:
+    """One connection, one process, all commits and all checkpoints."""
+
+    def __init__(self, data_dir: Path, ballast_mb: int = 16) -> None:
+        """Open, bring to the newest schema, check the end of the chain. Raises LedgerUnusable."""
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.path = data_dir / "ledger.db"
+        self._ballast = Ballast(data_dir / "ballast", ballast_mb * 1024 * 1024)
+        self._lock = take_lock(data_dir / "ledger.lock")
+        self._ballast.put_back()
+        self._open()
+        self._broken = False
+
+    def _open(self) -> None:
+        try:
+            self.connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            for name, value in PRAGMAS.items():
+                self.connection.execute(f"PRAGMA {name} = {value}")
+                (is_now,) = self.connection.execute(f"PRAGMA {name}").fetchone()
+                if is_now != value:
+                    raise LedgerUnusable(f"{self.path}: {name} is {is_now}, must be {value}")
+            migrate(self.connection)
+            self._load()
+        except sqlite3.DatabaseError as error:
+            raise LedgerUnusable(
+                f"{self.path} cannot be opened: {error}. Free space or mount the disk writable; if it is"
+                " damaged: storekeeper backup restore",
+                "SK-L02",
+            ) from error
+
+    def _load(self) -> None:
+        row = self.connection.execute(
+            "SELECT seq, hash, wall_us, hlc FROM movement ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        self.last_seq: int
+        self.last_hash: bytes
+        self.last_seq, self.last_hash, wall_us, hlc = row or (0, FIRST_HASH, 0, 0)
+        self.clock = Clock(wall_us, hlc)
+        epoch = self.connection.execute("SELECT max(id) FROM epoch").fetchone()[0]
+        if epoch is None:
+            epoch = 1
+            self.connection.execute(
+                "INSERT INTO epoch (id, reason, started_us, parent_seq) VALUES (1, 'first-start', ?, 0)",
+                (self.clock.now().wall_us,),
+            )
+        self.epoch = epoch
+        self._audit()
+
+    def _audit(self) -> None:
+        """The last rows of the chain, recomputed: has the card lied, or somebody edited?"""
+        rows = self.connection.execute(
+            f"SELECT {', '.join(COLUMNS)}, prev_hash, hash FROM movement WHERE seq > ? ORDER BY seq",
+            (self.last_seq - AUDIT_ROWS,),
+        ).fetchall()
+        for before, row in zip([None, *rows], rows, strict=False):
+            whole = row_hash(row[-2], row[:-2]) == row[-1]
+            follows = before is None or (row[-2] == before[-1] and row[0] == before[0] + 1)
+            if not (whole and follows):
+                raise LedgerUnusable(
+                    f"{self.path}: movement {row[0]} is not what was written. Counting stops here rather than"
+                    " going on from a damaged ledger: storekeeper ledger verify, then backup restore",
+                    "SK-L03",
+                )
+
+    def batch(self) -> Batch:
+        return Batch(self.clock.now(), self.clock, self.epoch, self.last_seq, self.last_hash)
+
+    def commit(self, batch: Batch) -> None:
+        """Make the batch durable. When this returns it survives a power cut.
+
+        Raises NotRecording when it is not on disk. After a failed write the connection is not trusted again.
+        """
+        if self._broken:
+            self._reopen()
+            if (self.last_seq, self.last_hash) != _begins_after(batch):
+                raise NotRecording("the ledger was opened again; the reading was not booked")
+        try:
+            self._write(batch)
+        except sqlite3.OperationalError as error:
+            self._recover(batch, error)
+        self.last_seq, self.last_hash = batch.last_seq, batch.last_hash
+
+    def _write(self, batch: Batch) -> None:
+        execute, executemany = self.connection.execute, self.connection.executemany
+        execute("BEGIN IMMEDIATE")
+        try:
+            if batch.rows:
+                executemany(INSERT_MOVEMENT, batch.rows)
+                executemany(
+                    UPSERT_BALANCE, [(*key, change, seq) for key, (change, seq) in batch.balances.items()]
+                )
+            if batch.lots:
+                executemany(UPSERT_LOT, [(*key, expiry) for key, expiry in batch.lots.items()])
+            if batch.serials:
+                executemany(UPSERT_SERIAL, [(epc, *where) for epc, where in batch.serials.items()])
+            if batch.parked:
+                executemany(INSERT_PARKED, batch.parked)
+            wall_us = batch.stamp.wall_us
+            for seen in batch.seen:
+                execute(TRIM_SEEN, (seen.device, seen.boot, seen.acked_through))
+                if seen.outcomes:
+                    blob = _pack(seen.outcomes)
+                    execute(
+                        INSERT_SEEN, (seen.device, seen.boot, seen.first_seq, seen.last_seq, wall_us, blob)
+                    )
+                execute(UPSERT_BOOT, (seen.device, seen.boot, seen.last_seq, seen.acked_through, wall_us))
+            for station in batch.stations.values():
+                state = {"reason": station.reason, "destination": station.destination}
+                row = (station.device, station.mode, station.location, json.dumps(state), wall_us)
+                execute(UPSERT_STATION, row)
+            for statement, values in batch.statements:
+                execute(statement, values)
+            for alert in batch.alerts:
+                self._raise_alert(alert, wall_us)
+            for kind, subject in batch.closed_alerts:
+                execute(
+                    "UPDATE alert SET state = 'closed', last_us = ? WHERE kind = ? AND subject = ?"
+                    " AND state <> 'closed'",
+                    (wall_us, kind, subject),
+                )
+            for lane, (epoch, seq) in batch.cursors.items():
+                execute(UPSERT_CURSOR, (lane, epoch, seq))
+                execute(TRIM_OUTBOX, (lane, seq))
+            execute("COMMIT")
+        except BaseException:
+            if self.connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+
+    def _raise_alert(self, alert: AlertRaised, wall_us: int) -> None:
+        data = json.dumps(alert.data, ensure_ascii=False)
+        row = (alert.kind, alert.subject, alert.severity, alert.text, data, wall_us, wall_us)
+        number, count = self.connection.execute(RAISE_ALERT, row).fetchone()
+        if count == 1:  # the back office hears of it once; how often it came stands in the row
+            body = {"id": number, "kind": alert.kind, "subject": alert.subject, "severity": alert.severity}
+            body |= {"text": alert.text, "data": alert.data, "first_us": wall_us, "state": "open"}
+            self.connection.execute(*offer("A", "storekeeper.alert.raised.v1", body, wall_us))
+
+    def _recover(self, batch: Batch, error: sqlite3.OperationalError) -> None:
+        """After a failed write: give up the ballast if the disk is full, open anew, see what is there."""
+        self._broken = True
+        full = getattr(error, "sqlite_errorname", "").startswith("SQLITE_FULL")
+        released = full and self._ballast.release()
+        try:
+            self._reopen()
+        except LedgerUnusable as unusable:
+            raise NotRecording(str(unusable)) from error
+        if batch.rows and self.last_seq == batch.last_seq and self.last_hash == batch.last_hash:
+            return  # the commit had reached the disk after all
+        if released:
+            try:
+                self._write(batch)
+                return
+            except sqlite3.OperationalError:
+                self._broken = True
+        if full:
+            raise NotRecording(
+                "the disk is full: scans are NOT counted."
+                " Delete old backups: storekeeper backup prune  [SK-L01]"
+            ) from error
+        raise NotRecording(
+            f"the ledger cannot be written ({error}): scans are NOT counted  [SK-L02]"
+        ) from error
+
+    def _reopen(self) -> None:
+        self.connection.close()
+        self._open()
+        self._broken = False
+
+    @property
+    def ballast_missing(self) -> bool:
+        return self._ballast.missing
+
+    def put_ballast_back(self) -> None:
+        self._ballast.put_back()
+
+    def close(self) -> None:
+        self.connection.close()
+        os.close(self._lock)
+
+
+def offer(lane: str, kind: str, body: dict[str, Any], wall_us: int) -> tuple[str, dict[str, object]]:
+    """The statement that puts a message into the outbox at the lane's next seq."""
+    values = {
+        "lane": lane,
+        "id": str(UUID(bytes=uuid7(wall_us, os.urandom(10)))),
+        "type": kind,
+        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        "created": wall_us,
+    }
+    return OFFER, values
+
+
+def outcomes_seen(
+    ledger: sqlite3.Connection, device: str, boot: str, above_seq: int
+) -> Iterable[tuple[int, int, Outcome]]:
+    """(seq, wall_us, outcome) of what was answered above `above_seq` in that run of a driver."""
+    rows = ledger.execute(
+        "SELECT first_seq, wall_us, outcomes FROM reading_seen"
+        " WHERE device = ? AND boot = ? AND last_seq > ? ORDER BY last_seq",
+        (device, boot, above_seq),
+    )
+    for first_seq, wall_us, blob in rows:
+        for seq, outcome in enumerate(_unpack_outcomes(blob), start=first_seq):
+            if seq > above_seq:
+                yield seq, wall_us, outcome
+
+
+def _begins_after(batch: Batch) -> tuple[int, bytes]:
+    if not batch.rows:
+        return batch.last_seq, batch.last_hash
+    first = batch.rows[0]
+    seq, prev_hash = first[0], first[-2]
+    assert isinstance(seq, int) and isinstance(prev_hash, bytes)
+    return seq - 1, prev_hash
