@@ -155,6 +155,20 @@ def on_hand(ledger: sqlite3.Connection, sku: str) -> int:
     return int(ledger.execute(f"SELECT {_ON_HAND} FROM (SELECT ? AS sku) i", (sku,)).fetchone()[0])
 
 
+def left_at(ledger: sqlite3.Connection, sku: str, loc: str, through_seq: int | None = None) -> int:
+    """How much of an item was at one place after movement `through_seq`; now, when that is None."""
+    row = ledger.execute("SELECT coalesce(sum(qty), 0) FROM balance WHERE sku = ? AND loc = ?", (sku, loc))
+    left = int(row.fetchone()[0])
+    if through_seq is None:
+        return left
+    later = ledger.execute(
+        """SELECT coalesce(sum(qty * ((dst = ?1) - (src = ?1))), 0) FROM movement
+           WHERE sku = ?2 AND seq > ?3""",
+        (loc, sku, through_seq),
+    )
+    return left - int(later.fetchone()[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Expiring:
     sku: str
@@ -239,6 +253,7 @@ class Movement:
     value_minor: int | None
     reverses: int | None
     reversed_by: int | None
+    reading: str  # which reading of which run of the device made it; one may make several movements
 
     @property
     def happened_us(self) -> int:
@@ -250,7 +265,8 @@ _MOVEMENT = f"""SELECT m.seq, m.kind, m.sku, coalesce(i.name, m.sku), coalesce(i
                        m.qty, {_DELTA}, m.src, m.dst, m.lot, m.expiry, m.reason, m.doc,
                        m.device, m.actor, m.origin, m.qty_src, m.wall_us, m.occurred_us,
                        m.value_minor, m.reverses,
-                       (SELECT r.seq FROM movement r WHERE r.reverses = m.seq)
+                       (SELECT r.seq FROM movement r WHERE r.reverses = m.seq),
+                       rtrim(rtrim(m.idem, '0123456789'), '/')
                 FROM movement m LEFT JOIN item i ON i.sku = m.sku"""
 
 
