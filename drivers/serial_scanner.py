@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from drivers.contract import AnyReading, Decoder, Outcome, OutcomeCode, Scan, Transport, garbled
+from drivers.aim import scan_of
+from drivers.contract import AnyReading, Decoder, Outcome, OutcomeCode, Transport, garbled
 from drivers.line_doubt import LineDoubt
 
 LINE_BYTES_MAX = 256
@@ -21,7 +22,7 @@ STX, ETX = b"\x02", b"\x03"
 class SerialScannerConfig:
     port: str = ""  # /dev/serial/by-id/...: the name that survives a reboot
     baud: Annotated[int, Ge(300), Le(921_600)] = 9600  # a USB COM port ignores it
-    bytesize: Literal[7, 8] = 8
+    bytesize: Annotated[int, Ge(7), Le(8)] = 8
     parity: Literal["none", "even", "odd"] = "none"
     prefix: str = ""  # what the scanner was told to put in front, and behind, each code
     suffix: str = ""
@@ -103,11 +104,4 @@ class SerialScannerDecoder:
         text = code.removeprefix(self._prefix).removesuffix(self._suffix)
         if text:
             self._doubt.good()
-            readings.append(scan_of(text.decode("ascii"), "" if text == code else code.hex()))
-
-
-def scan_of(text: str, raw_hex: str = "") -> Scan:
-    """A scan, with the AIM identifier split off when one leads: "]C1" + data."""
-    if text[:1] == "]" and len(text) > 3 and text[1].isalpha() and text[2].isalnum():
-        return Scan(data=text[3:], aim=text[:3], raw_hex=raw_hex or None)
-    return Scan(data=text, raw_hex=raw_hex or None)
+            readings.append(scan_of(text.decode("ascii"), None if text == code else code.hex()))
