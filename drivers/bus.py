@@ -16,10 +16,11 @@ from drivers.contract import AnyReading, Outcome
 READINGS_PER_MESSAGE_MAX = 256
 UNACKNOWLEDGED_MAX = 1_024  # then the driver stops reading, and the kernel's buffer holds the line
 RESEND_AFTER_S = 1.0
+HELLO = 0  # as `first_seq`: a run of a driver begins
 
 
 class Delivery(msgspec.Struct, frozen=True, array_like=True, tag="d"):
-    """Driver -> core: readings `first_seq`, `first_seq` + 1, ... An empty one is a hello."""
+    """Driver -> core: readings `first_seq`, `first_seq` + 1, ... Empty: hello, or what was voiced."""
 
     device: str
     boot: str  # one run of the driver; sequence numbers start at 1 in each
@@ -139,7 +140,7 @@ class Outlet:
 
     def hello(self) -> None:
         """Tell the core that this run has begun, so that it can announce what was never voiced."""
-        self._send(Delivery(self.device, self.boot, 0, 1, [], []))
+        self._send(Delivery(self.device, self.boot, 0, HELLO, [], []))
 
     def offer(self, readings: list[AnyReading], now_s: float) -> None:
         """Take over responsibility for `readings`. The caller looks at `full` before it reads more."""

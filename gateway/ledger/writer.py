@@ -70,7 +70,7 @@ RAISE_ALERT = """INSERT INTO alert (kind, subject, severity, text, data, first_u
     RETURNING id, count"""
 OFFER = """INSERT INTO outbox (lane, seq, id, type, body, created_us) VALUES (:lane, (
         SELECT 1 + max(coalesce((SELECT max(seq) FROM outbox WHERE lane = :lane), 0),
-                       coalesce((SELECT seq FROM cursor WHERE name = :lane), 0))), 
+                       coalesce((SELECT seq FROM cursor WHERE name = :lane), 0))),
     :id, :type, :body, :created)"""
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -139,8 +139,8 @@ class Batch:
             or self.statements
         )
 
-    def book(self, draft: Draft, device: str, boot: str, reading_seq: int, part: int) -> int:
-        """Put one movement at the end of the ledger. Its seq."""
+    def book(self, draft: Draft, device: str, idem: str) -> int:
+        """Put one movement at the end of the ledger: its seq. `idem` is device/boot/seq/part."""
         seq = self.last_seq + 1
         if len(self._random) < 10:
             self._random = os.urandom(10 * 64)
@@ -150,7 +150,7 @@ class Batch:
             seq,
             self._epoch,
             uuid7(stamp.wall_us, random_10),
-            f"{device}/{boot}/{reading_seq}/{part}",
+            idem,
             draft.kind,
             draft.sku,
             draft.quantity,

@@ -1,0 +1,130 @@
+"""The composition root: builds the parts, starts the loops; the first loop that fails stops all.
+
+Starting is the recovery path, so it is exercised daily: systemd starts the service again.
+"""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+import zmq
+
+from drivers.bus import Inlet
+from gateway.addresses import bus_address, hint_address, make_run_dir
+from gateway.config import Settings
+from gateway.ingest import Ingest
+from gateway.ledger.telemetry import Telemetry
+from gateway.ledger.writer import Writer
+from gateway.notify import notify
+from gateway.nursery import Nursery, Spawn, preload
+from gateway.supervisor import Supervisor
+
+PUMP_NICE = 10
+WATCHDOG_PING_S = 10.0
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM. Returns 0 after a clean stop, 1 when a loop failed. Raises LedgerUnusable."""
+    preload()
+    nursery = Nursery()  # before threads, sockets and connections
+    writer = Writer(settings.ledger.data_dir, settings.ledger.ballast_mb)
+    telemetry = Telemetry(settings.ledger.data_dir / "telemetry.db")
+    make_run_dir(settings)
+    inlet = Inlet(bus_address(settings))
+    hints: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
+    hints.setsockopt(zmq.LINGER, 0)
+    hints.bind(hint_address(settings))
+
+    supervisor = Supervisor(nursery, telemetry)
+    _want_children(supervisor, telemetry, settings)
+    ingest = Ingest(settings, writer, telemetry, inlet, hints, supervisor.heartbeat)
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    failures: list[str] = []
+    threads = [
+        _start(name, loop, stop, failures)
+        for name, loop in (
+            ("ingest", ingest.run),
+            ("supervisor", supervisor.run),
+            ("telemetry", telemetry.run),
+        )
+    ]
+    notify("READY=1")
+    while not stop.wait(WATCHDOG_PING_S):
+        if all(thread.is_alive() for thread in threads):
+            notify("WATCHDOG=1")
+        if writer.ballast_missing:
+            writer.put_ballast_back()
+    notify("STOPPING=1")
+    for thread in threads:
+        thread.join(2.0)
+    writer.close()
+    hints.close()
+    inlet.close()
+    return 1 if failures else 0
+
+
+def _want_children(supervisor: Supervisor, telemetry: Telemetry, settings: Settings) -> None:
+    bus, hint = bus_address(settings), hint_address(settings)
+    for device in settings.devices:
+        if device.problem:
+            telemetry.device(device.name, device.driver, "config_error", device.problem)
+        elif not device.enabled:
+            telemetry.device(device.name, device.driver, "disabled", "switched off in the settings")
+        else:
+            telemetry.device(device.name, device.driver, "starting")
+            args = [device.name, device.driver, device.options, bus, device.feedback]
+            supervisor.want(Spawn(device.name, "drivers.host:main", args), device.driver)
+    path = str(settings.path)
+    if settings.mqtt.enabled:
+        telemetry.link("back office", "offline", "connecting")
+        supervisor.want(Spawn("sync", "gateway.daemon:be_pump", [path, bus, hint], PUMP_NICE))
+    else:
+        telemetry.link("back office", "off", "no back office is set up")
+    if settings.web.enabled:
+        supervisor.want(Spawn("web", "gateway.daemon:be_pages", [path, bus, hint]))
+
+
+def be_pump(path: str, bus: str, hint: str) -> None:
+    """In its own process: the sync pump."""
+    from gateway.cloud.pump import main
+
+    main(_settings(path), bus, hint)
+
+
+def be_pages(path: str, bus: str, hint: str) -> None:
+    """In its own process: the web face."""
+    from gateway.web.app import main
+
+    main(_settings(path), bus, hint, os.environ.get("STOREKEEPER_DEMO", ""))
+
+
+def _settings(path: str) -> Settings:
+    """Children read what was checked and cached, not what the daemon happens to hold."""
+    from pathlib import Path
+
+    from gateway.config import load
+
+    return load(Path(path)).settings
+
+
+def _start(
+    name: str, loop: Callable[[threading.Event], None], stop: threading.Event, failures: list[str]
+) -> threading.Thread:
+    def body() -> None:
+        try:
+            loop(stop)
+        except BaseException:
+            failures.append(name)
+            print(f"storekeeper: the loop {name!r} failed; stopping", file=sys.stderr)
+            traceback.print_exc()
+            stop.set()
+
+    thread = threading.Thread(target=body, name=name)
+    thread.start()
+    return thread

@@ -1,0 +1,458 @@
+"""The loop that turns readings into the ledger: receive, interpret, one transaction, acknowledge.
+
+Group commit: what has arrived is taken without waiting, committed once and answered. Nothing is answered
+before COMMIT has returned, so whoever hears the beep may rely on it.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+import zmq
+
+from drivers.bus import HELLO, Acks, Delivery, Event, Hint, Inlet, Late, Progress, Status, encode
+from drivers.contract import AnyReading, Document, Garbled, Humidity, Outcome, Scan, Temperature, Weight
+from gateway.config import Settings
+from gateway.interpret import Effect, Moment, interpret
+from gateway.ledger.master import Statement, name_code, parked_is, upsert_item
+from gateway.ledger.runs import Run, Runs
+from gateway.ledger.shelves import LedgerShelves
+from gateway.ledger.telemetry import Telemetry
+from gateway.ledger.writer import AlertRaised, Batch, NotRecording, Seen, Writer
+from gateway.stock.movements import reversal
+from gateway.stock.stations import Station
+
+READINGS_PER_COMMIT_MAX = 256
+QUIET_POLL_S = 1.0
+CURSOR_ALONE_AFTER_S = 0.25  # the acknowledged cursor rides with the next movement, or goes alone after this
+EVENTS_PER_HINT_MAX = 20
+OK = Outcome("ok")
+
+
+@dataclass(slots=True)
+class Round:
+    """One transaction under way: what it books, and what may be said once it is on disk."""
+
+    batch: Batch
+    replies: list[tuple[bytes, Acks]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    marks: list[tuple[Run, int]] = field(default_factory=list)  # high-water marks as they were
+    stations: dict[str, Station] = field(default_factory=dict)  # stations as they were
+
+
+class Ingest:
+    """The thread that alone receives from the bus and alone writes the ledger."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        writer: Writer,
+        telemetry: Telemetry,
+        inlet: Inlet,
+        hints: "zmq.Socket[bytes]",
+        heartbeat: Callable[[str], None],
+    ) -> None:
+        self._shop = settings.shop
+        self._zone = ZoneInfo(settings.shop.timezone)
+        self._devices = {device.name: device for device in settings.devices}
+        self._writer = writer
+        self._telemetry = telemetry
+        self._inlet = inlet
+        self._hints = hints
+        self._heartbeat = heartbeat
+        self._shelves = LedgerShelves(writer.connection)
+        self._runs = Runs(telemetry)
+        self._stations = self._kept_stations()
+        self._last_scan: dict[str, tuple[str, float]] = {}
+        self._cursors: dict[str, tuple[int, int]] = {}
+        self._cursor_since_s = 0.0
+        self._recording = True
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            if self._inlet.wait(CURSOR_ALONE_AFTER_S if self._cursors else QUIET_POLL_S):
+                self._take_what_is_there()
+            if self._cursors and time.monotonic() - self._cursor_since_s >= CURSOR_ALONE_AFTER_S:
+                self._close(Round(self._writer.batch()))
+            if self._telemetry.changed:
+                self._telemetry.changed = False
+                self._publish([], devices_changed=True)
+
+    def _take_what_is_there(self) -> None:
+        deliveries: list[tuple[bytes, Delivery]] = []
+        count = 0
+        while count < READINGS_PER_COMMIT_MAX and (received := self._inlet.receive()) is not None:
+            peer, message = received
+            if isinstance(message, Delivery):
+                deliveries.append((peer, message))
+                count += len(message.readings)
+            elif isinstance(message, Status):
+                self._heard_status(message)
+            elif isinstance(message, Progress):
+                self._heard_progress(message)
+            else:
+                self._telemetry.device("bus", "", "noise", f"a message that makes no sense: {message}")
+        for group in rounds(deliveries):
+            round_ = Round(self._writer.batch())
+            for peer, delivery in group:
+                self._deliver(round_, peer, delivery)
+            self._close(round_)
+
+    def _deliver(self, round_: Round, peer: bytes, delivery: Delivery) -> None:
+        device, boot = delivery.device, delivery.boot
+        run = self._runs.of(self._writer.connection, device, boot)
+        if delivery.first_seq == HELLO:
+            self._announce(peer, run)
+            return
+        self._telemetry.voiced(device, boot, delivery.acked_through)
+        if run.announces:
+            self._runs.announced(self._writer.connection, run)
+        if not delivery.readings:
+            return
+        self._telemetry.heard(device, round_.batch.stamp.wall_us)
+        outcomes: list[Outcome] = []
+        durable = False
+        for at, reading in enumerate(delivery.readings):
+            seq = delivery.first_seq + at
+            again = None
+            if seq <= run.high_seq:
+                again = self._runs.answered(self._writer.connection, run, seq, reading)
+            if again is None:
+                again, kept = self._one(round_, delivery, at, reading)
+                durable = durable or kept
+            outcomes.append(again)
+        last_seq = delivery.first_seq + len(outcomes) - 1
+        if durable:
+            round_.marks.append((run, run.high_seq))
+            run.high_seq = max(run.high_seq, last_seq)
+            seen = Seen(device, boot, delivery.first_seq, last_seq, delivery.acked_through, outcomes)
+            round_.batch.seen.append(seen)
+        round_.replies.append((peer, Acks(boot, delivery.first_seq, outcomes)))
+
+    def _one(self, round_: Round, delivery: Delivery, at: int, reading: AnyReading) -> tuple[Outcome, bool]:
+        """What became of one reading, and whether that has to be remembered on disk."""
+        idem = f"{delivery.device}/{delivery.boot}/{delivery.first_seq + at}"
+        if isinstance(reading, Scan):
+            moment = self._moment(round_.batch, delivery.ages_ms[at])
+            if self._is_bounce(delivery.device, reading, moment.now_s):
+                return OK, False
+            effect = interpret(reading, self._station(delivery.device), self._shelves, moment)
+            return self._carry_out(round_, effect, reading, delivery.device, idem)
+        if isinstance(reading, Document):
+            return self._document(round_, reading, delivery.device, delivery.ages_ms[at], idem)
+        wall_us = round_.batch.stamp.wall_us
+        if isinstance(reading, Garbled):
+            round_.events.append(Event(delivery.device, "garbled", reading.error, "", wall_us))
+            return Outcome("garbled", "not read: scan again"), False
+        self._sample(delivery.device, reading, wall_us)
+        return OK, False
+
+    def _carry_out(
+        self, round_: Round, effect: Effect, scan: Scan, device: str, idem: str
+    ) -> tuple[Outcome, bool]:
+        batch, station = round_.batch, effect.station
+        before = self._stations.get(station.device)
+        if before != station:
+            self._stations[station.device] = station
+            if before is not None:
+                round_.stations.setdefault(station.device, before)
+            if before is None or _kept(before) != _kept(station):
+                batch.stations[station.device] = station
+        seq = 0
+        for part, draft in enumerate(effect.drafts):
+            seq = batch.book(draft, station.device, f"{idem}/{part}")
+            self._shelves.booked(draft)
+        if effect.parked:
+            owner, boot, reading_seq = idem.rsplit("/", 2)
+            batch.park(effect.parked, owner, boot, int(reading_seq))
+        if effect.negative:
+            sku, location = effect.negative
+            subject = f"{sku}@{location}"
+            batch.alerts.append(AlertRaised("negative_stock", subject, "warning", effect.outcome.text))
+        left, sku = effect.left, effect.sku
+        if effect.outcome.code == "undo" and sku:
+            left = sum(lot.quantity for lot in self._shelves.lots(sku, station.location))
+        event = Event(
+            station.device,
+            effect.outcome.code,
+            effect.outcome.text,
+            scan.data,
+            batch.stamp.wall_us,
+            seq,
+            sku,
+            effect.change,
+            left,
+            station.mode,
+        )
+        round_.events.append(event)
+        outcome = Outcome(effect.outcome.code, effect.outcome.text, scan.data)
+        return outcome, bool(effect.drafts or effect.parked or station.device in batch.stations)
+
+    def _document(
+        self, round_: Round, document: Document, device: str, age_ms: int, idem: str
+    ) -> tuple[Outcome, bool]:
+        """What a page, a command or a connector says. Alone in its round, so it may commit on its way."""
+        body, batch = document.body, round_.batch
+        match document.kind:
+            case "scan":
+                return self._scan_for(round_, body, device, age_ms, idem)
+            case "undo":
+                booked = self._shelves.booking(int(body.get("seq", 0)))
+                if not booked:
+                    text = f"movement {body.get('seq')} is not there or was taken back already"
+                    return Outcome("refused", text), False
+                ((seq, movement),) = booked
+                draft = reversal(movement, seq, occurred_us=batch.stamp.wall_us, origin="person")
+                batch.book(draft, device, f"{idem}/0")
+                return Outcome("undo", f"taken back: {movement.kind} of {movement.quantity}"), True
+            case "items":
+                return self._write_master(
+                    [one for row in body["rows"] for one in upsert_item(row, batch.stamp.wall_us)],
+                    f"{len(body['rows'])} items",
+                )
+            case "name_code":
+                code = str(body["code"])
+                sku = str(body.get("sku") or code)
+                named: list[Statement] = []
+                if "name" in body:
+                    named = upsert_item({**body, "sku": sku}, batch.stamp.wall_us)
+                return self._write_master([*named, name_code(code, sku)], f"{code} has a name")
+            case "dismiss_parked":
+                batch.statements.append(
+                    (
+                        "UPDATE parked SET state = 'dismissed' WHERE code = ? AND state = 'parked'",
+                        (body["code"],),
+                    )
+                )
+                return OK, True
+            case "alert":
+                state = {"ack": "ack", "snooze": "ack", "close": "closed"}[str(body["do"])]
+                batch.statements.append(("UPDATE alert SET state = ? WHERE id = ?", (state, body["id"])))
+                return OK, True
+        return Outcome("refused", f'nobody here understands a document of kind "{document.kind}"'), False
+
+    def _scan_for(
+        self, round_: Round, body: dict[str, object], device: str, age_ms: int, idem: str
+    ) -> tuple[Outcome, bool]:
+        """A code typed on a page or a command line, as if the station `device` had scanned it."""
+        station = self._station(str(body.get("device") or device))
+        if body.get("mode"):
+            station = replace(station.home(), mode=str(body["mode"]))
+        if body.get("qty"):
+            moment = self._moment(round_.batch, age_ms)
+            station = replace(station, next_quantity=int(str(body["qty"])), next_quantity_s=moment.now_s)
+        aim = body.get("aim")
+        scan = Scan(str(body.get("code", "")), str(aim) if aim else None)
+        effect = interpret(scan, station, self._shelves, self._moment(round_.batch, age_ms))
+        if body.get("mode"):  # for this one scan only
+            effect = replace(effect, station=self._station(station.device))
+        return self._carry_out(round_, effect, scan, device, idem)
+
+    def _write_master(self, statements: list[Statement], text: str) -> tuple[Outcome, bool]:
+        """Items first, then what was parked under their codes, with its own time."""
+        batch = self._writer.batch()
+        batch.statements += statements
+        if problem := self._commit(batch):
+            return Outcome("not_recording", problem), False
+        self._shelves.forget(self._writer.connection)
+        booked = self._book_parked()
+        return Outcome("ok", f"{text}; {booked} parked scans booked" if booked else text), False
+
+    def _book_parked(self) -> int:
+        """Every parked scan whose code has a name by now."""
+        rows = self._writer.connection.execute(
+            """SELECT device, boot, seq, parked.code, data, aim, mode, loc, qty, wall_us, clock_q
+               FROM parked JOIN code USING (code) WHERE state = 'parked' ORDER BY wall_us"""
+        ).fetchall()
+        round_ = Round(self._writer.batch())
+        for device, boot, seq, _, data, aim, mode, location, quantity, wall_us, quality in rows:
+            moment = replace(self._moment(round_.batch, 0), occurred_us=wall_us, quality=quality)
+            station = Station.at_home(device, mode, location)
+            if quantity > 1:
+                station = replace(station, next_quantity=quantity, next_quantity_s=moment.now_s)
+            effect = interpret(Scan(data, aim), station, self._shelves, moment)
+            effect = replace(effect, station=self._station(device))
+            if effect.drafts:
+                self._carry_out(round_, effect, Scan(data, aim), device, f"{device}/{boot}/{seq}")
+                round_.batch.statements.append(parked_is("booked", device, boot, seq))
+        self._close(round_)
+        return len(rows)
+
+    def _close(self, round_: Round) -> None:
+        """Commit; then, and only then, answer."""
+        if problem := self._commit(round_.batch):
+            self._stations.update(round_.stations)
+            for run, high_seq in round_.marks:
+                run.high_seq = high_seq
+            refusal = Outcome("not_recording", problem)
+            round_.replies = [
+                (peer, Acks(acks.boot, acks.first_seq, [refusal] * len(acks.outcomes)))
+                for peer, acks in round_.replies
+            ]
+            wall_us = round_.batch.stamp.wall_us
+            round_.events = [Event("ledger", "not_recording", problem, "", wall_us)]
+        for peer, acks in round_.replies:
+            self._inlet.send(peer, acks)
+        if round_.events or round_.batch.rows:
+            self._publish(round_.events)
+
+    def _commit(self, batch: Batch) -> str:
+        """Make `batch` durable; "" or why it is not. Acknowledged cursors ride along."""
+        batch.cursors.update(self._cursors)
+        if batch.empty:
+            return ""
+        try:
+            self._writer.commit(batch)
+        except NotRecording as error:
+            self._recording = False
+            self._shelves.forget(self._writer.connection)
+            self._telemetry.link("ledger", "not_recording", str(error))
+            return str(error)
+        self._cursors.clear()
+        if self._shelves.ledger is not self._writer.connection:
+            self._shelves.forget(self._writer.connection)
+        if not self._recording:
+            self._recording = True
+            self._telemetry.link("ledger", "online", "counting again")
+        return ""
+
+    def _announce(self, peer: bytes, run: Run) -> None:
+        """A driver is back: say what its earlier runs booked and may never have voiced."""
+        if run.device not in self._devices:
+            return  # a page or a tool: whoever asked has gone
+        late = [
+            (wall_us, Outcome("late", f"booked {self._clock_text(wall_us)}: {outcome.text}", outcome.about))
+            for wall_us, outcome in self._runs.never_voiced(self._writer.connection, run.device, run.boot)
+        ]
+        if not late:
+            return
+        run.announces = True
+        self._inlet.send(peer, Late([outcome for _, outcome in late]))
+        self._publish([Event(run.device, "late", one.text, one.about, wall_us) for wall_us, one in late])
+
+    def _heard_status(self, status: Status) -> None:
+        driver = self._devices[status.device].driver if status.device in self._devices else ""
+        self._telemetry.device(status.device, driver, status.state, status.text)
+        self._telemetry.counted(status.device, status.counts)
+        self._heartbeat(status.device)
+
+    def _heard_progress(self, progress: Progress) -> None:
+        if progress.link:
+            self._telemetry.link("back office", progress.link, progress.note)
+        if progress.seq:
+            if not self._cursors:
+                self._cursor_since_s = time.monotonic()
+            self._cursors[progress.lane] = (progress.epoch, progress.seq)
+
+    def _sample(self, device: str, reading: AnyReading, wall_us: int) -> None:
+        if isinstance(reading, Temperature) and reading.celsius is not None:
+            self._telemetry.sample(device, reading.sensor or "", wall_us, "celsius", reading.celsius)
+        elif isinstance(reading, Humidity):
+            self._telemetry.sample(device, reading.sensor or "", wall_us, "humidity", reading.humidity)
+        elif isinstance(reading, Weight) and reading.value is not None and reading.stable:
+            self._telemetry.sample(device, reading.unit or "", wall_us, "weight", float(reading.value))
+
+    def _moment(self, batch: Batch, age_ms: int) -> Moment:
+        stamp = batch.stamp
+        today = None
+        if stamp.quality != "none":
+            today = datetime.fromtimestamp(stamp.wall_us / 1e6, self._zone).date().isoformat()
+        return Moment(
+            now_s=stamp.mono_ns / 1e9 - age_ms / 1000,
+            occurred_us=stamp.wall_us - age_ms * 1000,
+            quality=stamp.quality,
+            today=today,
+            block_expired=self._shop.expired == "block",
+            rcn_region=self._shop.rcn_region,
+            rcn_template=self._shop.rcn_template,
+        )
+
+    def _clock_text(self, wall_us: int) -> str:
+        return datetime.fromtimestamp(wall_us / 1e6, UTC).astimezone(self._zone).strftime("%H:%M:%S")
+
+    def _station(self, name: str) -> Station:
+        """A device that nobody configured (a page, a tool) is a station in look-up mode."""
+        if name not in self._stations:
+            device = self._devices.get(name)
+            mode, location = (device.mode, device.location) if device else ("look", "shop")
+            self._stations[name] = Station.at_home(name, mode, location)
+        return self._stations[name]
+
+    def _is_bounce(self, device: str, scan: Scan, now_s: float) -> bool:
+        """The very previous reading was the same code, milliseconds ago: the trigger bounced."""
+        known = self._devices.get(device)
+        if known is None or known.bounce_ms == 0:
+            return False
+        data, at_s = self._last_scan.get(device, ("", 0.0))
+        self._last_scan[device] = (scan.data, now_s)
+        return data == scan.data and now_s - at_s < known.bounce_ms / 1000
+
+    def _publish(self, events: list[Event], *, devices_changed: bool = False) -> None:
+        hint = Hint(self._writer.last_seq, events[-EVENTS_PER_HINT_MAX:], devices_changed)
+        try:
+            self._hints.send(encode(hint), zmq.NOBLOCK)
+        except zmq.Again:
+            return  # nobody listens fast enough: the ledger is the truth
+
+    def _kept_stations(self) -> dict[str, Station]:
+        """Modes survive a power cut; the configuration says only where home is."""
+        stations = {}
+        for name, mode, location, state in self._writer.connection.execute(
+            "SELECT device, mode, loc, state FROM station"
+        ):
+            if device := self._devices.get(name):
+                home = Station.at_home(name, device.mode, device.location)
+                kept = msgspec.json.decode(state, type=dict[str, str])
+                stations[name] = replace(
+                    home, mode=mode, location=location, reason=kept["reason"], destination=kept["destination"]
+                )
+        return stations
+
+
+def rounds(
+    deliveries: list[tuple[bytes, Delivery]],
+) -> Iterator[list[tuple[bytes, Delivery]]]:
+    """Group deliveries into transactions: together, but what must see the ledger as committed goes alone."""
+    together: list[tuple[bytes, Delivery]] = []
+    for peer, delivery in deliveries:
+        begin = 0
+        for at, reading in enumerate(delivery.readings):
+            if not _goes_alone(reading):
+                continue
+            if at > begin:
+                together.append((peer, _part(delivery, begin, at)))
+            if together:
+                yield together
+                together = []
+            yield [(peer, _part(delivery, at, at + 1))]
+            begin = at + 1
+        if begin == 0:
+            together.append((peer, delivery))
+        elif begin < len(delivery.readings):
+            together.append((peer, _part(delivery, begin, len(delivery.readings))))
+    if together:
+        yield together
+
+
+def _goes_alone(reading: AnyReading) -> bool:
+    return isinstance(reading, Document) or (isinstance(reading, Scan) and reading.data == "SK/UNDO")
+
+
+def _part(delivery: Delivery, begin: int, end: int) -> Delivery:
+    return Delivery(
+        delivery.device,
+        delivery.boot,
+        delivery.acked_through,
+        delivery.first_seq + begin,
+        delivery.ages_ms[begin:end],
+        delivery.readings[begin:end],
+    )
+
+
+def _kept(station: Station) -> tuple[str, str, str, str]:
+    """What of a station is on disk."""
+    return station.mode, station.location, station.reason, station.destination

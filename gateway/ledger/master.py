@@ -1,0 +1,51 @@
+"""Statements that write master data: items and their codes, named codes. Carried out inside a batch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Statement = tuple[str, Sequence[object]]
+
+COLUMNS = (
+    "name",
+    "category",
+    "unit",
+    "price_minor",
+    "cost_minor",
+    "place",
+    "stocked",
+    "low_units",
+    "supplier",
+    "pack_units",
+)
+
+
+def upsert_item(row: Mapping[str, Any], now_us: int) -> list[Statement]:
+    """`row` has "sku", any of COLUMNS, and "codes": [[code, units], ...]. What is absent stays as it is."""
+    given = [name for name in COLUMNS if name in row]
+    statements: list[Statement] = [
+        (
+            f"INSERT INTO item (sku, changed_us, {', '.join(given)})"
+            f" VALUES (?, ?, {', '.join('?' * len(given))})"
+            " ON CONFLICT DO UPDATE SET changed_us = excluded.changed_us"
+            + "".join(f", {name} = excluded.{name}" for name in given),
+            (row["sku"], now_us, *(row[name] for name in given)),
+        )
+    ]
+    statements += [name_code(code, row["sku"], units) for code, units in row.get("codes", [])]
+    return statements
+
+
+def name_code(code: str, sku: str, units: int = 1) -> Statement:
+    return (
+        "INSERT INTO code (code, sku, units) VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET sku = excluded.sku, units = excluded.units",
+        (code, sku, units),
+    )
+
+
+def parked_is(state: str, device: str, boot: str, seq: int) -> Statement:
+    """A parked scan was booked, or somebody decided that it never will be."""
+    return (
+        "UPDATE parked SET state = ? WHERE device = ? AND boot = ? AND seq = ?",
+        (state, device, boot, seq),
+    )

@@ -1,0 +1,79 @@
+"""Which readings are in the ledger already, what was answered to them, and what was never voiced."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from drivers.contract import AnyReading, Outcome, Scan
+from gateway.ledger.telemetry import Telemetry
+from gateway.ledger.writer import outcomes_seen
+
+RUNS_MAX = 256
+LATE_WITHIN_US = 60_000_000  # what was booked longer ago than this before the break is not announced
+SILENT = ("shown", "refused", "garbled")  # outcomes that nobody misses
+
+
+@dataclass(slots=True)
+class Run:
+    """One run of a driver: its readings up to `high_seq` are in the ledger."""
+
+    device: str
+    boot: str
+    high_seq: int
+    announces: bool = False  # earlier runs' outcomes were sent to it, and it has not confirmed them yet
+
+
+class Runs:
+    """The high-water mark of every run that we hear of; the unique index on `idem` stays the judge."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._known: dict[tuple[str, str], Run] = {}
+
+    def of(self, ledger: sqlite3.Connection, device: str, boot: str) -> Run:
+        run = self._known.get((device, boot))
+        if run is None:
+            row = ledger.execute(
+                "SELECT high_seq FROM device_boot WHERE device = ? AND boot = ?", (device, boot)
+            ).fetchone()
+            run = self._known[device, boot] = Run(device, boot, row[0] if row else 0)
+            if len(self._known) > RUNS_MAX:
+                del self._known[next(iter(self._known))]
+        return run
+
+    def answered(self, ledger: sqlite3.Connection, run: Run, seq: int, reading: AnyReading) -> Outcome | None:
+        """The outcome that this reading was given; None when it is not in the ledger after all.
+
+        The same number with other content is refused: somebody's driver counts wrong (I6).
+        """
+        for known_seq, _, outcome in outcomes_seen(ledger, run.device, run.boot, seq - 1):
+            if known_seq == seq:
+                if isinstance(reading, Scan) and outcome.about and outcome.about != reading.data:
+                    text = f"reading {seq} was {outcome.about!r} before: the driver counts wrong"
+                    return Outcome("refused", text)
+                return outcome
+        return None
+
+    def never_voiced(self, ledger: sqlite3.Connection, device: str, boot: str) -> list[tuple[int, Outcome]]:
+        """(wall_us, outcome) of what earlier runs of this driver booked and may never have said."""
+        earlier = ledger.execute(
+            "SELECT boot FROM device_boot WHERE device = ? AND boot <> ? ORDER BY started_us", (device, boot)
+        ).fetchall()
+        found = [
+            (wall_us, outcome)
+            for (old,) in earlier
+            for _, wall_us, outcome in outcomes_seen(
+                ledger, device, old, self._telemetry.voiced_through(device, old)
+            )
+            if outcome.code not in SILENT
+        ]
+        newest_us = max((wall_us for wall_us, _ in found), default=0)
+        return [(wall_us, outcome) for wall_us, outcome in found if wall_us >= newest_us - LATE_WITHIN_US]
+
+    def announced(self, ledger: sqlite3.Connection, run: Run) -> None:
+        """The earlier runs' last outcomes were said now: never again."""
+        run.announces = False
+        for old, high_seq in ledger.execute(
+            "SELECT boot, high_seq FROM device_boot WHERE device = ? AND boot <> ?",
+            (run.device, run.boot),
+        ).fetchall():
+            self._telemetry.voiced(run.device, old, high_seq)

@@ -1,0 +1,153 @@
+"""How devices and lines are, and what sensors saw: a second file that may be deleted at any time.
+
+Loops report here; one thread writes at most once a second, and only when something changed.
+"""
+
+import json
+import sqlite3
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SCHEMA = Path(__file__).parent / "schema" / "telemetry.sql"
+FLUSH_EVERY_S = 1.0
+SAMPLE_DAYS = 30
+SAMPLES_PENDING_MAX = 10_000
+
+
+@dataclass(slots=True)
+class DeviceState:
+    driver: str
+    state: str = "starting"
+    text: str = ""
+    since_us: int = 0
+    last_reading_us: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Telemetry:
+    """Thread-safe. What is here is lost without harm."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._devices: dict[str, DeviceState] = {}
+        self._links: dict[str, tuple[str, str, int]] = {}
+        self._voiced: dict[tuple[str, str], int] = {}
+        self._samples: list[tuple[str, str, int, str, float]] = []
+        self._changed: set[str] = set()
+        self.changed = False  # for the page's hint: a device or a line is in another state
+        self._ledger = self._open()
+
+    def device(self, name: str, driver: str, state: str, text: str = "") -> None:
+        """A device is in another state, in words with the remedy."""
+        with self._lock:
+            known = self._devices.setdefault(name, DeviceState(driver))
+            if (known.state, known.text) != (state, text):
+                known.state, known.text, known.since_us = state, text, time.time_ns() // 1000
+                self._changed.add(name)
+                self.changed = True
+
+    def counted(self, name: str, counts: dict[str, int]) -> None:
+        with self._lock:
+            known = self._devices.get(name)
+            if known and known.counts != counts:
+                known.counts = counts
+                self._changed.add(name)
+
+    def heard(self, name: str, wall_us: int) -> None:
+        """A reading came."""
+        with self._lock:
+            known = self._devices.get(name)
+            if known:
+                known.last_reading_us = wall_us
+                self._changed.add(name)
+
+    def link(self, name: str, state: str, text: str) -> None:
+        with self._lock:
+            before = self._links.get(name)
+            if before is None or before[:2] != (state, text):
+                self._links[name] = (state, text, time.time_ns() // 1000)
+                self._changed.add(f"link {name}")
+                self.changed = True
+
+    def voiced(self, device: str, boot: str, through: int) -> None:
+        """How far the driver's outcomes were heard: after a kill the rest is announced as late."""
+        with self._lock:
+            if self._voiced.get((device, boot)) != through:
+                self._voiced[device, boot] = through
+                self._changed.add("voiced")
+
+    def voiced_through(self, device: str, boot: str) -> int:
+        with self._lock:
+            if (device, boot) in self._voiced:
+                return self._voiced[device, boot]
+            row = self._ledger.execute(
+                "SELECT through FROM voiced WHERE device = ? AND boot = ?", (device, boot)
+            ).fetchone()
+        return row[0] if row else 0
+
+    def sample(self, device: str, sensor: str, wall_us: int, quantity: str, value: float) -> None:
+        """A value of a sensor. When nobody writes any more, the oldest are lost."""
+        with self._lock:
+            self._samples.append((device, sensor, wall_us, quantity, value))
+            del self._samples[:-SAMPLES_PENDING_MAX]
+            self._changed.add("samples")
+
+    def flush(self) -> None:
+        """Write what changed. A disk that is full or gone loses telemetry, never the ledger."""
+        with self._lock:
+            if not self._changed:
+                return
+            devices = [
+                (
+                    name,
+                    one.driver,
+                    one.state,
+                    one.text,
+                    one.since_us,
+                    one.last_reading_us,
+                    json.dumps(one.counts),
+                )
+                for name, one in self._devices.items()
+                if name in self._changed
+            ]
+            links = [(name, *one) for name, one in self._links.items() if f"link {name}" in self._changed]
+            voiced = [(*key, through) for key, through in self._voiced.items()]
+            samples, self._samples = self._samples, []
+            self._changed.clear()
+            try:
+                with self._ledger:
+                    self._ledger.executemany(
+                        "INSERT OR REPLACE INTO device_state VALUES (?, ?, ?, ?, ?, ?, ?)", devices
+                    )
+                    self._ledger.executemany("INSERT OR REPLACE INTO link_state VALUES (?, ?, ?, ?)", links)
+                    self._ledger.executemany("INSERT OR REPLACE INTO voiced VALUES (?, ?, ?)", voiced)
+                    self._ledger.executemany("INSERT OR REPLACE INTO sample VALUES (?, ?, ?, ?, ?)", samples)
+            except sqlite3.Error:
+                return
+
+    def run(self, stop: threading.Event) -> None:
+        """The loop of the thread `telemetry`."""
+        while not stop.wait(FLUSH_EVERY_S):
+            self.flush()
+        self.flush()
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._opened()
+        except sqlite3.Error:  # damaged, or of another version: it may be deleted at any time
+            for name in (self._path.name, f"{self._path.name}-wal", f"{self._path.name}-shm"):
+                (self._path.parent / name).unlink(missing_ok=True)
+            return self._opened()
+
+    def _opened(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=5, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = wal")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(SCHEMA.read_text())
+        oldest_us = (time.time_ns() // 1000) - SAMPLE_DAYS * 86_400_000_000
+        with connection:
+            connection.execute("DELETE FROM sample WHERE wall_us < ?", (oldest_us,))
+        return connection

@@ -1,0 +1,128 @@
+"""Keeps the children alive: a process per driver, the pump, the pages. One sick device never stops the shop.
+
+A child that dies is started again with back-off from its first failure (a respawn without it became a fork
+storm here); one that stops giving signs of life, or eats memory, is killed and started again.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.ledger.telemetry import Telemetry
+from gateway.nursery import Born, Nursery, Spawn
+
+BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 30.0
+STEADY_AFTER_S = 10.0  # a child that ran this long has earned a fresh back-off
+SILENT_AFTER_S = 15.0  # three heartbeats
+RSS_BYTES_MAX = 250 * 1024 * 1024
+MEMORY_LOOK_S = 10.0
+LEAVE_WITHIN_S = 1.0
+CONFIG_ERROR = 3  # the child's own word: a person must change a setting first
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(slots=True)
+class Child:
+    """What is wanted of one child, and how it is."""
+
+    order: Spawn
+    driver: str = ""  # "" for the pump and the pages
+    pid: int = 0
+    started_s: float = 0.0
+    heard_s: float = 0.0
+    backoff_s: float = BACKOFF_FIRST_S
+    start_at_s: float | None = 0.0  # None: not to be started
+
+
+class Supervisor:
+    def __init__(self, nursery: Nursery, telemetry: Telemetry) -> None:
+        self._nursery = nursery
+        self._telemetry = telemetry
+        self._children: dict[str, Child] = {}
+
+    def want(self, order: Spawn, driver: str = "") -> None:
+        """From now on this child is kept running. Call before `run`."""
+        self._children[order.name] = Child(order, driver)
+
+    def heartbeat(self, name: str) -> None:
+        """A sign of life, from another thread."""
+        if child := self._children.get(name):
+            child.heard_s = time.monotonic()
+
+    def run(self, stop: threading.Event) -> None:
+        """The loop of the thread `supervisor`. Raises EOFError when the nursery is dead."""
+        look_s = 0.0
+        while not stop.is_set():
+            now_s = time.monotonic()
+            for child in self._children.values():
+                if child.start_at_s is not None and child.pid == 0 and now_s >= child.start_at_s:
+                    child.start_at_s = None
+                    self._nursery.spawn(child.order)
+            for news in self._nursery.news(self._sleep_s(now_s)):
+                if isinstance(news, Born):
+                    self._born(self._children[news.name], news.pid)
+                elif child := next((one for one in self._children.values() if one.pid == news.pid), None):
+                    self._died(child, news.status)
+            if now_s - look_s >= MEMORY_LOOK_S:
+                look_s = now_s
+                self._look_after(now_s)
+        self._leave()
+
+    def _sleep_s(self, now_s: float) -> float:
+        due = [child.start_at_s for child in self._children.values() if child.start_at_s is not None]
+        return max(0.0, min([1.0, *(at_s - now_s for at_s in due)]))
+
+    def _born(self, child: Child, pid: int) -> None:
+        child.pid = pid
+        child.started_s = child.heard_s = time.monotonic()
+
+    def _died(self, child: Child, status: int) -> None:
+        now_s = time.monotonic()
+        child.pid = 0
+        if status == CONFIG_ERROR and child.driver:
+            return  # it has said why; starting it again would not help
+        if now_s - child.started_s > STEADY_AFTER_S:
+            child.backoff_s = BACKOFF_FIRST_S
+        child.start_at_s = now_s + child.backoff_s
+        if child.driver:
+            why = f"signal {-status}" if status < 0 else f"status {status}"
+            text = f"its driver ended ({why}); starting it again"
+            self._telemetry.device(child.order.name, child.driver, "waiting", text)
+        child.backoff_s = min(2 * child.backoff_s, BACKOFF_MAX_S)
+
+    def _look_after(self, now_s: float) -> None:
+        for child in self._children.values():
+            if child.pid == 0:
+                continue
+            silent = child.driver and now_s - child.heard_s > SILENT_AFTER_S
+            if silent or _rss_bytes(child.pid) > RSS_BYTES_MAX:
+                _signal(child.pid, signal.SIGKILL)
+
+    def _leave(self) -> None:
+        """Ask everybody to go, wait a moment, then insist."""
+        alive = {child.pid for child in self._children.values() if child.pid}
+        for pid in alive:
+            _signal(pid, signal.SIGTERM)
+        deadline_s = time.monotonic() + LEAVE_WITHIN_S
+        with contextlib.suppress(EOFError):
+            while alive and (left_s := deadline_s - time.monotonic()) > 0:
+                alive -= {news.pid for news in self._nursery.news(left_s) if not isinstance(news, Born)}
+        for pid in alive:
+            _signal(pid, signal.SIGKILL)
+        self._nursery.close()
+
+
+def _rss_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
