@@ -8,7 +8,7 @@ from gateway.errors import LedgerUnusable
 
 
 class Ballast:
-    """Really allocated space, to be given up when the disk is full: then not even a checkpoint is possible."""
+    """Allocated space, to be given up when the disk is full: then not even a checkpoint is possible."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         self._path = path
