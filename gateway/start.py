@@ -11,8 +11,8 @@ def start(path: str) -> int:
     """Run the daemon with the settings of `path`. The exit status is that of the command line's table."""
     try:
         loaded = load(Path(path))
-        for problem in loaded.problems:
-            print(problem.text(), file=sys.stderr)
+        if loaded.problems:
+            print(loaded.report(), file=sys.stderr)
         from gateway.daemon import run
 
         return run(loaded.settings)
