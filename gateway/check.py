@@ -122,6 +122,11 @@ def _rules(page: Page, subject: Subject, file: File) -> Iterator[Problem]:
             host = (*where, "host")
             said = f"{subject.option(host)} is {shown(line.host)} without TLS; set tls = true, port = 8883"
             yield page.problem(host, said, "SK-C11")
+    if file.web.lan or not LOOPBACK.fullmatch(file.web.host):
+        said = (
+            "[web] pages are for this machine only, until there is a login; use lan = false, host = 127.0.0.1"
+        )
+        yield page.problem(("web", "lan" if file.web.lan else "host"), said, "SK-C12")
     from gateway.stock.gs1 import region_of, template_of
 
     for name, read in (("rcn_region", region_of), ("rcn_template", template_of)):
@@ -171,7 +176,9 @@ def _device(
     options, mistakes = _options(page, subject, driver, for_driver, trust)
     if problems or mistakes:
         return None, problems + mistakes
-    return replace(device, options=options), []
+    kind, _, recording = device.feedback.partition(":")
+    feedback = f"{kind}:{page.path.parent / recording}" if recording else device.feedback
+    return replace(device, options=options, feedback=feedback), []
 
 
 def _options(

@@ -45,7 +45,7 @@ def _is_location(text: str) -> bool:
 
 
 def _is_feedback(text: str) -> bool:
-    return re.fullmatch(r"|sound|gpio:\d{1,3}|record:.+", text) is not None
+    return text == "" or text.startswith("record:")
 
 
 def _is_timezone(text: str) -> bool:
@@ -124,7 +124,7 @@ class Device:
     )
     enabled: bool = True
     bounce_ms: Annotated[int, Ge(0), Le(5_000), doc("0 for a scanner with its own same-code time-out")] = 120
-    feedback: Annotated[str, Predicate(_is_feedback), doc('"sound", "gpio:17", "record:FILE" or ""')] = ""
+    feedback: Annotated[str, Predicate(_is_feedback), doc('"record:FILE" or ""')] = ""
     options: dict[str, Any] = field(default_factory=dict)
     problem: str = ""  # why this device is not started; the others are
 
