@@ -348,11 +348,12 @@ def seq_before(ledger: sqlite3.Connection, wall_us: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sold:
-    """Sales of a quarter of an hour, returns of the same day not taken off."""
+    """Sales of a quarter of an hour, less what was taken back; returns of customers are not sales."""
 
     from_us: int
     units: int
     sales: int
+    value_minor: int
 
 
 def sold(ledger: sqlite3.Connection, since_us: int, sku: str = "") -> list[Sold]:
@@ -361,7 +362,9 @@ def sold(ledger: sqlite3.Connection, since_us: int, sku: str = "") -> list[Sold]
     bound = "m.sku = ?" if sku else "m.seq > ?"
     first = sku or seq_before(ledger, since_us)
     rows = ledger.execute(
-        f"""SELECT {happened} / {QUARTER_HOUR_US} * {QUARTER_HOUR_US} AS from_us, -sum({_DELTA}), count(*)
+        f"""SELECT {happened} / {QUARTER_HOUR_US} * {QUARTER_HOUR_US} AS from_us, -sum({_DELTA}),
+                   sum(iif(m.reverses IS NULL, 1, -1)),
+                   coalesce(sum(iif(m.reverses IS NULL, 1, -1) * m.value_minor), 0)
             FROM movement m WHERE {bound} AND m.kind = 'sale' AND {happened} >= ?
             GROUP BY from_us HAVING -sum({_DELTA}) <> 0 ORDER BY from_us""",
         (first, since_us),

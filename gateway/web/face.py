@@ -1,0 +1,203 @@
+"""What every page needs: the two files, the settings, the templates, and the words of its reader."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from gateway.config import Device, Settings
+from gateway.ledger import queries
+from gateway.web import assets
+from gateway.web.desk import Desk
+from gateway.web.language import Language, language, spoken
+from gateway.web.live import Hub
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class Face:
+    """One per web process. All reading happens in the event loop's thread, in short transactions."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        bus_address: str,
+        hint_address: str,
+        demo_address: str = "",
+        now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self.settings = settings
+        self.demo_address = demo_address
+        self.now_us = now_us
+        self.desk = Desk(bus_address)
+        self.hub = Hub(hint_address, self.ledger_changed)
+        self.templates = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=select_autoescape(default=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self.templates.globals.update(asset=assets.address, spoken=spoken, link_to=link_to)
+        self._ledger: sqlite3.Connection | None = None
+        self._telemetry: sqlite3.Connection | None = None
+        self._data_version = 0
+
+    @property
+    def ledger(self) -> sqlite3.Connection:
+        """The ledger, read-only. Raises sqlite3.OperationalError while there is none."""
+        if self._ledger is None:
+            self._ledger = queries.connect(self.settings.ledger.data_dir / "ledger.db")
+        return self._ledger
+
+    @property
+    def telemetry(self) -> sqlite3.Connection | None:
+        """The second file; None while there is none: it may be deleted at any time."""
+        path = self.settings.ledger.data_dir / "telemetry.db"
+        if self._telemetry is None and path.exists():
+            self._telemetry = queries.connect(path)
+        return self._telemetry
+
+    def ledger_changed(self) -> bool:
+        version = self.ledger.execute("PRAGMA data_version").fetchone()[0]
+        changed = version != self._data_version
+        self._data_version = version
+        return bool(changed)
+
+    def device_states(self) -> dict[str, queries.DeviceState]:
+        if self.telemetry is None:
+            return {}
+        try:
+            return {state.device: state for state in queries.device_states(self.telemetry)}
+        except sqlite3.Error:
+            self._telemetry = None  # deleted, or being made: look again next time
+            return {}
+
+    def samples(self) -> dict[str, list[queries.Sample]]:
+        """The newest values of each device that measures something."""
+        if self.telemetry is None:
+            return {}
+        try:
+            found: dict[str, list[queries.Sample]] = {}
+            for sample in queries.latest_samples(self.telemetry):
+                found.setdefault(sample.device, []).append(sample)
+            return found
+        except sqlite3.Error:
+            self._telemetry = None
+            return {}
+
+    def link(self) -> queries.LinkState | None:
+        """The line to the back office; None when there is none, or nothing is known of it."""
+        return self._links().get("back office") if self.settings.mqtt.enabled else None
+
+    def not_recording(self) -> str:
+        """Why nothing can be booked just now, or "". The core says it in a hint, and in the second file."""
+        if self.hub.events and self.hub.events[-1].code == "not_recording":
+            return self.hub.events[-1].text
+        ledger = self._links().get("ledger")
+        return ledger.text if ledger and ledger.state == "not_recording" else ""
+
+    def _links(self) -> dict[str, queries.LinkState]:
+        if self.telemetry is None:
+            return {}
+        try:
+            return {link.name: link for link in queries.link_states(self.telemetry)}
+        except sqlite3.Error:
+            self._telemetry = None
+            return {}
+
+    def scanners(self) -> tuple[Device, ...]:
+        """The devices that have a station, those at the counter first."""
+        return tuple(sorted(self.settings.devices, key=lambda device: (device.mode != "sell", device.name)))
+
+    @staticmethod
+    def of(request: Request) -> "Face":
+        face = request.app.state.face
+        assert isinstance(face, Face)
+        return face
+
+    def reader(self, request: Request) -> "Reader":
+        shop = self.settings.shop
+        code = request.query_params.get("lang", shop.language)
+        return Reader(self, language(code, shop.timezone, shop.currency), self.now_us(), request.url.path)
+
+    def forget(self) -> None:
+        """The ledger could not be read: open it again at the next question."""
+        if self._ledger is not None:
+            self._ledger.close()
+        self._ledger = None
+
+    def close(self) -> None:
+        self.desk.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who looks at a page: in which language, and when."""
+
+    face: Face
+    words: Language
+    now_us: int
+    path: str = "/"
+
+    def later(self) -> "Reader":
+        """The same reader now: a live page is looked at more than once."""
+        return replace(self, now_us=self.face.now_us())
+
+    def html(self, template: str, **context: Any) -> str:
+        """The template with the words, the clock and the state of the shop that every page shows."""
+        words = self.words
+        return self.face.templates.get_template(template).render(
+            t=words.say,
+            n=words.count,
+            words=words,
+            now_us=self.now_us,
+            today=words.local(self.now_us).date(),
+            shop=self.face.settings.shop,
+            demo=bool(self.face.demo_address),
+            path=self.path,
+            **context,
+        )
+
+    def page(self, template: str, status: int = 200, **context: Any) -> HTMLResponse:
+        return HTMLResponse(self.html(template, status=self.standing(), **context), status)
+
+    def standing(self) -> "Standing":
+        return standing(self.face)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the bar of every page says: devices, the line to the back office, how much wants a person."""
+
+    unknown: int
+    alerts: int
+    devices_down: int
+    link: queries.LinkState | None
+    waiting: queries.Waiting
+
+
+def standing(face: Face) -> Standing:
+    states = face.device_states().values()
+    down = sum(state.state not in ("running", "starting", "disabled") for state in states)
+    return Standing(
+        unknown=len(queries.parked(face.ledger)),
+        alerts=queries.alert_count(face.ledger),
+        devices_down=down,
+        link=face.link(),
+        waiting=queries.waiting(face.ledger),
+    )
+
+
+def link_to(path: str, **query: object) -> str:
+    """A link with the query parts that are not empty."""
+    kept = {key: value for key, value in query.items() if value not in ("", None, False)}
+    return f"{path}?{urlencode(kept)}" if kept else path

@@ -1,0 +1,115 @@
+"""The shop's own pages: what needs me, what is there, and the movements that say why."""
+
+from datetime import timedelta
+from itertools import groupby
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from gateway.ledger import queries
+from gateway.web import outlook
+from gateway.web.counter import KIND_MODES
+from gateway.web.face import Face, Reader
+from gateway.web.today import CARDS_MAX, cards, sold_by_day
+
+router = APIRouter()
+ITEMS_SHOWN = 60
+MOVES_SHOWN = 40
+RECENT_SHOWN = 6
+EXPIRING_SHOWN_DAYS = 14
+
+
+@router.get("/")
+async def today(request: Request, show: str = "") -> Response:
+    """What needs me, and what is happening just now."""
+    reader = Face.of(request).reader(request)
+    found = cards(reader)
+    face = reader.face
+    return reader.page(
+        "today.html",
+        cards=found if show == "all" else found[:CARDS_MAX],
+        card_count=len(found),
+        days=sold_by_day(face, reader),
+        shelf=queries.shelf(face.ledger),
+        recent=[one for one in queries.movements(face.ledger, limit=RECENT_SHOWN + 6) if not one.reverses][
+            :RECENT_SHOWN
+        ],
+        modes=KIND_MODES,
+    )
+
+
+@router.get("/stock")
+async def stock(request: Request, q: str = "", show: str = "", page: int = 1) -> Response:
+    """Every item with what is on hand; short ones and those that expire on their own."""
+    reader = Face.of(request).reader(request)
+    ledger = reader.face.ledger
+    page = min(max(page, 1), 10_000)
+    until = reader.words.local(reader.now_us).date() + timedelta(days=EXPIRING_SHOWN_DAYS)
+    short = show == "short"
+    total = queries.item_count(ledger, q, short)
+    only = queries.sku_of(ledger, q.strip()) if q.strip() else None
+    if only:
+        return RedirectResponse(f"/item/{only}", 303)
+    return reader.page(
+        "stock.html",
+        items=queries.items(ledger, q, short, ITEMS_SHOWN, (page - 1) * ITEMS_SHOWN),
+        expiring=queries.expiring(ledger, until.isoformat()) if show == "expiring" else None,
+        shelf=queries.shelf(ledger),
+        total=total,
+        number=page,
+        more=total > page * ITEMS_SHOWN,
+        q=q,
+        show=show,
+    )
+
+
+@router.get("/item/{code:path}")
+async def item(request: Request, code: str, before: int | None = None) -> Response:
+    """One item: the number, the movements behind it, the outlook. Any code of it leads here."""
+    reader = Face.of(request).reader(request)
+    face = reader.face
+    found = queries.item(face.ledger, code)
+    if found is None:
+        sku = queries.sku_of(face.ledger, code)
+        if sku is not None:
+            return RedirectResponse(f"/item/{sku}", 303)
+        return reader.page("missing.html", 404, what=code)
+    expected = outlook.of_item(reader, found)
+    steps = queries.why(face.ledger, found.sku, MOVES_SHOWN, before)
+    return reader.page(
+        "item.html",
+        item=found,
+        codes=queries.codes_of(face.ledger, found.sku),
+        levels=queries.levels(face.ledger, found.sku),
+        steps=steps,
+        older=steps[-1].movement.seq if len(steps) == MOVES_SHOWN else None,
+        modes=KIND_MODES,
+        outlook=expected,
+        chart=outlook.chart(reader, expected),
+    )
+
+
+@router.get("/journal")
+async def journal(request: Request, kind: str = "", device: str = "", before: int | None = None) -> Response:
+    """Every movement: who, where, why, and the way to take it back."""
+    reader = Face.of(request).reader(request)
+    ledger = reader.face.ledger
+    rows = queries.movements(ledger, kind=kind, device=device, before_seq=before, limit=MOVES_SHOWN)
+    return reader.page(
+        "journal.html",
+        days=by_day(reader, rows),
+        kinds=list(KIND_MODES),
+        devices=sorted({one.name for one in reader.face.settings.devices} | {"web"}),
+        kind=kind,
+        device=device,
+        older=rows[-1].seq if len(rows) == MOVES_SHOWN else None,
+        modes=KIND_MODES,
+        back=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
+    )
+
+
+def by_day(reader: Reader, rows: list[queries.Movement]) -> list[tuple[str, list[queries.Movement]]]:
+    words = reader.words
+    last = words.local(reader.now_us).date()
+    days = groupby(rows, key=lambda row: words.local(row.happened_us).date())
+    return [(words.day(day, last), list(group)) for day, group in days]

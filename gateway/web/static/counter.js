@@ -1,0 +1,69 @@
+// The counter page: paints frames, sends what is typed or pressed, and keeps the cursor in the code field.
+"use strict";
+
+(() => {
+  const IDLE_MS = 5 * 60 * 1000;
+  const kiosk = document.getElementById("kiosk");
+  const code = document.getElementById("code");
+  let idle;
+
+  const awake = () => {
+    kiosk.classList.remove("idle");
+    clearTimeout(idle);
+    idle = setTimeout(() => kiosk.classList.add("idle"), IDLE_MS);
+  };
+
+  const show = (frame) => {
+    kiosk.dataset.mode = frame.mode;
+    for (const button of kiosk.querySelectorAll("[data-for]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.for === frame.mode));
+    }
+    for (const [name, html] of Object.entries(frame.regions)) {
+      const place = kiosk.querySelector(`[data-region="${name}"]`);
+      if (storekeeper.swap(place, html) && name === "card") {
+        place.firstElementChild?.classList.add("fresh");
+        awake();
+      }
+    }
+    const said = kiosk.querySelector('[data-region="said"]');
+    if (said.textContent !== frame.said) said.textContent = frame.said;
+  };
+  storekeeper.follow(kiosk.dataset.liveFrom, show);
+
+  const send = async (form, value) => {
+    const body = new URLSearchParams({ code: value, station: form.elements.station.value, id: once() });
+    try {
+      const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "application/json" } });
+      const said = await answer.json();
+      if (!answer.ok) kiosk.querySelector('[data-region="said"]').textContent = said.text;
+      if (answer.status === 503) storekeeper.lost.hidden = false;
+    } catch {
+      storekeeper.lost.hidden = false;
+    }
+  };
+  const once = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16).padStart(8, "0")).join("");
+
+  for (const form of document.querySelectorAll("form[data-scan]")) {
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      awake();
+      if (event.submitter?.name === "code") { send(form, event.submitter.value); return; }
+      const typed = code.value.trim();
+      code.value = "";
+      if (typed) send(form, typed);
+    });
+  }
+
+  // Keys: F2 and on are the buttons of the footer, F9 undoes; a letter or digit anywhere begins a code.
+  document.addEventListener("keydown", (event) => {
+    awake();
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const button = kiosk.querySelector(`[aria-keyshortcuts="${event.key}"]`);
+    if (button) { event.preventDefault(); button.click(); return; }
+    const inField = /INPUT|SELECT|TEXTAREA/.test(document.activeElement?.tagName ?? "");
+    if (!inField && /^[\p{L}\p{N}/]$/u.test(event.key)) code.focus();
+  });
+  document.addEventListener("pointerdown", awake);
+  awake();
+  if (matchMedia("(hover: hover)").matches) code.focus();
+})();
