@@ -55,12 +55,13 @@ class Weight(Reading, frozen=True, tag="weight", omit_defaults=True):
     """A weight as the scale said it. Only `stable is True` may ever be used as a quantity."""
 
     value: Decimal | None = None  # None when the scale could not weigh (`status` says why)
-    unit: str | None = None  # as sent, lower case: kg, g, lb, oz, gn
+    unit: str | None = None  # kg, g, lb or oz in lower case; any other as sent
     stable: bool | None = None  # None: the protocol does not say
     status: str | None = None  # "overload", "motion", "under_zero" ...
     net: bool | None = None
     tare: Decimal | None = None
     quality: str | None = None
+    error: str | None = None  # why there is no value: "overload", "busy" ...
     raw_hex: str | None = None
 
 

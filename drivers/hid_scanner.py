@@ -12,12 +12,11 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from drivers.aim import scan_of
 from drivers.contract import AnyReading, Decoder, Transport, garbled
 from drivers.guard import Guard
 from drivers.keyboard_layouts import ALTGR, CAPS, KEYPAD, SHIFT, keymap
+from drivers.scanned import TEXT_BYTES_MAX, scan_of
 
-TEXT_CHARS_MAX = 256
 UNENDED_CHARS_MIN = 4  # silence makes a scan of a text only from this length on
 RECORD = Struct("<qqHHi")  # struct input_event on a 64-bit kernel: seconds, microseconds, type, code, value
 BOOT_REPORT_BYTES = 8
@@ -98,9 +97,9 @@ class HidScannerDecoder:
             readings = self._follow(self._reports.events(data[:whole]))
         else:
             readings = self._follow(RECORD.iter_unpack(data[:whole]))
-        if len(self._text) > TEXT_CHARS_MAX + 1 + len(self._end_text):
+        if len(self._text) > TEXT_BYTES_MAX + 1 + len(self._end_text):
             tail = self._text[len(self._text) - len(self._end_text) :]
-            self._text = self._text[: TEXT_CHARS_MAX + 1] + tail
+            self._text = self._text[: TEXT_BYTES_MAX + 1] + tail
         return readings
 
     def idle(self, now_s: float) -> list[AnyReading]:
@@ -217,8 +216,8 @@ class HidScannerDecoder:
         text = text.removesuffix(self._end_text)
         if not text:
             return []
-        if len(text) > TEXT_CHARS_MAX:
-            return [garbled(f"longer than {TEXT_CHARS_MAX} characters", text.encode())]
+        if len(text) > TEXT_BYTES_MAX:
+            return [garbled(f"longer than {TEXT_BYTES_MAX} characters", text.encode())]
         text = text.removeprefix(self._config.prefix).removesuffix(self._config.suffix)
         readings: list[AnyReading] = [scan_of(text)] if text else []
         if alarm := self._guard.scanned(at_us):

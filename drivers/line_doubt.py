@@ -9,10 +9,10 @@ EVIDENCE_BYTES_MAX = 256
 class LineDoubt:
     """Counts bad reads since the last good one; speaks once, and again only after a good one."""
 
-    def __init__(self, baud: int, parity_is_wanted: bool = False) -> None:
-        """`parity_is_wanted`: the protocol says 7E1, and its decoder masks bit 7 by itself."""
+    def __init__(self, baud: int, bit_7_is_parity: bool = False) -> None:
+        """`bit_7_is_parity`: the decoder takes bit 7 off by itself, so parity is no reason for bad reads."""
         self._baud = baud
-        self._parity_is_wanted = parity_is_wanted
+        self._bit_7_is_parity = bit_7_is_parity
         self._bad_reads = 0
         self._evidence = b""
 
@@ -33,7 +33,7 @@ class LineDoubt:
 
     def _verdict(self, raw: bytes) -> Health:
         evidence = raw[:32].hex()
-        if not self._parity_is_wanted and looks_like_parity(raw):
+        if not self._bit_7_is_parity and looks_like_parity(raw):
             return Health(
                 status="parity_suspect",
                 error="readable text under parity bits: the device sends 7 data bits with parity;"

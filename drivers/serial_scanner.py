@@ -9,12 +9,10 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from drivers.aim import scan_of
 from drivers.contract import AnyReading, Decoder, Outcome, OutcomeCode, Transport, garbled
 from drivers.line_doubt import LineDoubt
+from drivers.scanned import ALLOWED, TEXT_BYTES_MAX, scan_of
 
-LINE_BYTES_MAX = 256
-ALLOWED = bytes([0x04, 0x1D, 0x1E]) + bytes(range(0x20, 0x7F))  # EOT, GS and RS belong to GS1 and ISO 15434
 STX, ETX = b"\x02", b"\x03"
 
 
@@ -63,7 +61,7 @@ class SerialScannerDecoder:
     def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
         self._last_s = now_s
         *lines, rest = (self._pending + chunk).replace(b"\r", b"\n").replace(ETX, b"\n").split(b"\n")
-        self._pending = rest[: LINE_BYTES_MAX + 2]  # its head: the same reading however the bytes were cut
+        self._pending = rest[: TEXT_BYTES_MAX + 2]  # its head: the same reading however the bytes were cut
         readings: list[AnyReading] = []
         for line in lines:
             if line:
@@ -89,8 +87,8 @@ class SerialScannerDecoder:
 
     def _read(self, line: bytes, readings: list[AnyReading]) -> None:
         cut, _stx, code = line.rpartition(STX)
-        if len(line) > LINE_BYTES_MAX + len(STX) or len(code) > LINE_BYTES_MAX:
-            readings.append(garbled(f"longer than {LINE_BYTES_MAX} bytes", line))
+        if len(line) > TEXT_BYTES_MAX + len(STX) or len(code) > TEXT_BYTES_MAX:
+            readings.append(garbled(f"longer than {TEXT_BYTES_MAX} bytes", line))
             return
         if cut:  # STX begins a code: what stands before it is the rest of another
             readings.append(garbled("half a line: another began", cut))
