@@ -22,6 +22,7 @@ from gateway import config as config_module
 from gateway.config import (
     ENV_PREFIX,
     Backoffice,
+    Broker,
     Device,
     Ledger,
     Mqtt,
@@ -83,7 +84,7 @@ def check(path: Path, trust: Trust = Trust()) -> Verdict:
     devices, problems = _devices(page, values.pop("device", []), trust)
     file, mistakes = _sections(page, values)
     problems = sorted([*problems, *mistakes], key=lambda problem: (problem.line, problem.column))
-    if file is None or mistakes:
+    if file is None or not all(problem.device for problem in problems):
         return Verdict(None, tuple(problems), ())
     settings = Settings(
         path,
@@ -113,7 +114,7 @@ def _sections(page: Page, values: dict[str, Any]) -> tuple[File | None, list[Pro
 
 def _rules(page: Page, subject: Subject, file: File) -> Iterator[Problem]:
     """What no single value shows: rules between options, and words that only the code readers know."""
-    lines: list[tuple[KeyPath, Mqtt]] = [
+    lines: list[tuple[KeyPath, Broker]] = [
         (("mqtt",), file.mqtt),
         (("backoffice", "broker"), file.backoffice.broker),
     ]
@@ -140,7 +141,7 @@ def _devices(page: Page, written: Any, trust: Trust) -> tuple[list[Device], list
     """Every `[[device]]` as it may run, and what is wrong. A wrong one has `problem`; the others run."""
     if not isinstance(written, list) or not all(isinstance(one, dict) for one in written):
         said = "a device is a section with two brackets: [[device]]"
-        return [], [page.problem(("device",), said, "SK-C05", "device")]
+        return [], [page.problem(("device",), said, "SK-C05")]
     devices: list[Device] = []
     problems: list[Problem] = []
     for index, options in enumerate(written):

@@ -88,8 +88,7 @@ class Web:
 
 
 @dataclass(frozen=True, slots=True)
-class Mqtt:
-    enabled: bool = False
+class Broker:
     host: str = "127.0.0.1"
     port: Annotated[int, Ge(1), Le(65_535), doc("1883 plain, 8883 TLS")] = 1883
     tls: bool = False
@@ -100,13 +99,18 @@ class Mqtt:
 
 
 @dataclass(frozen=True, slots=True)
+class Mqtt(Broker):
+    enabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Backoffice:
     """`storekeeper backoffice`: a program of its own, which may run on another machine with its own file."""
 
     database: Path = Path("backoffice.db")
     host: str = "127.0.0.1"
     port: Port = 8090
-    broker: Mqtt = Mqtt()
+    broker: Broker = Broker()
 
 
 Mode = Literal["look", "sell", "receive", "waste", "move", "return", "to_supplier"]

@@ -17,8 +17,8 @@ from gateway.config import Verdict, ask_checker, encode, find
 def check(file: Path | None, as_json: bool) -> None:
     """Check FILE (else ./config.toml or /etc/storekeeper/config.toml). Nothing is changed or started.
 
-    Exit code 0: all right; 3: there are mistakes. JSON: {file, ok, problems: [{file, line, column, text, code,
-    source, device}], devices: [{name, driver, problem}]}; device is empty for a mistake that refuses the file.
+    Exit code 0: all right; 3: there are mistakes. JSON: {file, ok, problems: [{file, line, column, text,
+    code, source, device}], devices: [{name, driver, problem}]}; a problem without a device refuses the file.
     """
     path = find(file)
     verdict = ask_checker(path.absolute())
@@ -43,9 +43,11 @@ def _answer(path: Path, verdict: Verdict) -> dict[str, object]:
 def _told(path: Path, verdict: Verdict) -> str:
     said = [str(problem) for problem in verdict.problems]
     if verdict.settings is None:
-        return "\n".join([*said, "   The file is refused: a running gateway goes on with its last good settings."])
+        said.append("   The file is refused: a running gateway goes on with its last good settings.")
+        return "\n".join(said)
     stopped = [device.name for device in verdict.settings.devices if device.problem]
     if stopped:
-        return "\n".join([*said, f"   Would not be started: {', '.join(stopped)}. Everything else would run."])
+        said.append(f"   Would not be started: {', '.join(stopped)}. Everything else would run.")
+        return "\n".join(said)
     count = len(verdict.settings.devices)
     return f"{path} is right: {count} device{'' if count == 1 else 's'}."
