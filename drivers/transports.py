@@ -15,6 +15,7 @@ from drivers.contract import ConfigError, DeviceGone
 READ_BYTES_MAX = 65_536
 EVIOCGRAB = 0x40044590  # _IOW('E', 0x90, int): this process alone hears the keyboard
 CONNECT_TIMEOUT_S = 5.0
+WRITE_WITHIN_S = 5.0  # a full buffer of 4 KiB drains in that time at 9600 baud
 
 
 class FdTransport:
@@ -45,9 +46,10 @@ class FdTransport:
         view = memoryview(data)
         try:
             while view:
+                _, writable, _ = select.select([], [self._fd], [], WRITE_WITHIN_S)
+                if not writable:
+                    raise DeviceGone(f"{self._name}: does not take what it is sent")
                 view = view[os.write(self._fd, view) :]
-        except BlockingIOError as error:  # the device does not take its own beeps: it is not there
-            raise DeviceGone(f"{self._name}: does not take what it is sent") from error
         except OSError as error:
             raise DeviceGone(f"{self._name}: {os.strerror(error.errno or 0)}") from error
 

@@ -169,10 +169,11 @@ class Ingest:
         if effect.parked:
             owner, boot, reading_seq = idem.rsplit("/", 2)
             batch.park(effect.parked, owner, boot, int(reading_seq))
-        if effect.negative:
-            sku, location = effect.negative
-            subject = f"{sku}@{location}"
+        subject = f"{effect.sku}@{station.location}"
+        if effect.shortage == "begins":
             batch.alerts.append(AlertRaised("negative_stock", subject, "warning", effect.outcome.text))
+        elif effect.shortage == "ends":
+            batch.closed_alerts.append(("negative_stock", subject))
         left, sku = effect.left, effect.sku
         if effect.outcome.code == "undo" and sku:
             left = sum(lot.quantity for lot in self._shelves.lots(sku, station.location))

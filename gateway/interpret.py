@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 from drivers.contract import Outcome, OutcomeCode, Scan
 from gateway.stock import stations
@@ -62,7 +62,7 @@ class Effect:
     sku: str = ""
     change: int = 0  # signed, as the shelf sees it
     left: int | None = None
-    negative: tuple[str, str] | None = None  # (sku, location) that went below zero
+    shortage: Literal["", "begins", "ends"] = ""  # the shelf's balance went below zero, or is back
 
 
 # mode -> kind; the station's location is the shelf's end of the movement, the other end is given here
@@ -247,7 +247,7 @@ def _book(
         sku=item.sku,
         change=sign * quantity,
         left=left,
-        negative=(item.sku, station.location) if left < 0 else None,
+        shortage=_shortage(left - sign * quantity, left),
     )
 
 
@@ -257,6 +257,13 @@ def _value_minor(item: Item, kind: Kind, quantity: int) -> int | None:
     if each is None:
         return None
     return each * quantity if item.unit == "piece" else (each * quantity + 500) // 1000
+
+
+def _shortage(before: int, after: int) -> Literal["", "begins", "ends"]:
+    """One notice for a shelf that went below zero, not one for each scan."""
+    if (before < 0) == (after < 0):
+        return ""
+    return "begins" if after < 0 else "ends"
 
 
 def _verdict(
