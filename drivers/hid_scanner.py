@@ -174,7 +174,7 @@ class HidScannerDecoder:
         alarm = self._guard.odd_key(code, at_us, ctrl=ctrl, alt=alt)
         if alarm is None:
             return []
-        self._text = self._problem = ""
+        self._problem = "keys that no scanner presses"
         return [alarm]
 
     def _chord(self, code: int, ctrl: bool, alt: bool) -> str:
