@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 
 from gateway.config import Settings
 from gateway.web.face import Face
@@ -55,29 +57,26 @@ def write_address(settings: Settings, address: str) -> None:
         print(f"web: {path} not written ({error}); the address above holds", file=sys.stderr)
 
 
-def build(settings: Settings, bus_address: str, hint_address: str, demo_address: str = "") -> FastAPI:
+def build(settings: Settings, bus_address: str, hint_address: str, demo_address: str = "") -> Starlette:
     """The application around one `Face`."""
     face = Face(settings, bus_address, hint_address, demo_address)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(face.hub.listen()), asyncio.create_task(face.hub.look())]
         yield
         for task in tasks:
             task.cancel()
         face.close()
 
-    app = FastAPI(title="storekeeper", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    modules = (counter, shop, care, actions, files, *([demo] if demo_address else []))
+    app = Starlette(
+        routes=[route for module in modules for route in module.routes],
+        middleware=[Middleware(Guard), Middleware(GZipMiddleware, minimum_size=800, compresslevel=6)],
+        exception_handlers={sqlite3.Error: no_ledger, actions.BadForm: bad_form, HTTPException: missing},
+        lifespan=lifespan,
+    )
     app.state.face = face
-    app.add_middleware(GZipMiddleware, minimum_size=800, compresslevel=6)
-    app.add_middleware(Guard)
-    for routes in (counter, shop, care, actions, files):
-        app.include_router(routes.router)
-    if demo_address:
-        app.include_router(demo.router)
-    app.add_exception_handler(sqlite3.Error, no_ledger)
-    app.add_exception_handler(actions.BadForm, bad_form)
-    app.add_exception_handler(HTTPException, missing)
     return app
 
 
@@ -104,7 +103,7 @@ async def missing(request: Request, error: Exception) -> Response:
 class Server(uvicorn.Server):
     """uvicorn without its ten ticks a second: nothing runs while nobody looks."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: Starlette) -> None:
         super().__init__(
             uvicorn.Config(
                 app,

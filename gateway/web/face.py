@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import Request
-from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
 
 from gateway.config import Device, Settings
 from gateway.ledger import queries
@@ -19,6 +19,7 @@ from gateway.web.desk import Desk
 from gateway.web.language import Language, language, spoken
 from gateway.web.live import Hub
 
+QUERY_CHARS_MAX = 200
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -126,7 +127,7 @@ class Face:
 
     def reader(self, request: Request) -> "Reader":
         shop = self.settings.shop
-        code = request.query_params.get("lang", shop.language)
+        code = asked(request, "lang") or shop.language
         return Reader(self, language(code, shop.timezone, shop.currency), self.now_us(), request.url.path)
 
     def forget(self) -> None:
@@ -201,3 +202,14 @@ def link_to(path: str, **query: object) -> str:
     """A link with the query parts that are not empty."""
     kept = {key: value for key, value in query.items() if value not in ("", None, False)}
     return f"{path}?{urlencode(kept)}" if kept else path
+
+
+def asked(request: Request, key: str) -> str:
+    """One part of the address's query, bounded; "" when it is not there."""
+    return request.query_params.get(key, "").strip()[:QUERY_CHARS_MAX]
+
+
+def asked_number(request: Request, key: str) -> int | None:
+    """A whole number of the query; None for anything else."""
+    text = asked(request, key)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None

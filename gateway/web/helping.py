@@ -1,21 +1,43 @@
 """The pages of message codes: the same files that `storekeeper help SK-xxx` prints."""
 
-import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 HELP = Path(__file__).parent.parent / "help"
-CODE = re.compile(r"SK-[A-Z]\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A help text: its title, and its paragraphs, of which those with `shown` True are to be kept as set."""
+
+    title: str
+    parts: tuple[tuple[str, bool], ...]
 
 
 @cache
 def codes() -> tuple[str, ...]:
     """The codes that have a page."""
-    return tuple(sorted(path.stem for path in HELP.glob("SK-*.md") if CODE.fullmatch(path.stem)))
+    return tuple(sorted(path.stem for path in HELP.glob("SK-*.md")))
 
 
-def text_of(code: str) -> str | None:
-    """The page of a code as plain text; None when there is none."""
+def page(code: str) -> Page | None:
+    """The page of a code; None when there is none."""
     if code not in codes():
         return None
-    return (HELP / f"{code}.md").read_text()
+    title, _, text = (HELP / f"{code}.md").read_text(encoding="utf-8").partition("\n")
+    return Page(title.removeprefix(f"# {code}").strip(), tuple(paragraphs(text)))
+
+
+def paragraphs(text: str) -> list[tuple[str, bool]]:
+    """Text cut at empty lines and where the indentation of an example begins or ends."""
+    parts: list[tuple[list[str], bool]] = []
+    for line in text.splitlines():
+        example = line.startswith("    ")
+        if not line.strip():
+            parts.append(([], False))
+        elif parts and parts[-1][1] == example and parts[-1][0]:
+            parts[-1][0].append(line)
+        else:
+            parts.append(([line], example))
+    return [("\n".join(lines), example) for lines, example in parts if lines]

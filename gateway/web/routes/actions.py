@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from drivers.contract import Outcome
 from gateway.web.face import Face
 
-router = APIRouter(prefix="/do")
 FORM_BYTES_MAX = 64 * 1024
 FIELD_CHARS_MAX = 300
 PRICE = re.compile(r"([0-9]{1,7})(?:[.,]([0-9]{1,2}))?")
@@ -21,7 +21,6 @@ class BadForm(Exception):
     """A form that none of our pages sends. The text says what is wrong with it."""
 
 
-@router.post("/scan")
 async def scan(request: Request) -> Response:
     """A code typed, or a button pressed: as if the station had scanned it."""
     form = await fields(request)
@@ -29,7 +28,6 @@ async def scan(request: Request) -> Response:
     return await done(request, form, "scan", body)
 
 
-@router.post("/name")
 async def name(request: Request) -> Response:
     """An unknown code gets its item; every scan that waited for it is booked, with its own time."""
     form = await fields(request)
@@ -46,21 +44,18 @@ async def name(request: Request) -> Response:
     return await done(request, form, "name_code", body)
 
 
-@router.post("/dismiss")
 async def dismiss(request: Request) -> Response:
     """The scans of an unknown code were a mistake: nothing is booked for them."""
     form = await fields(request)
     return await done(request, form, "dismiss_parked", {"code": required(form, "code")})
 
 
-@router.post("/undo")
 async def undo(request: Request) -> Response:
     """The inverse of one movement; history itself is never edited."""
     form = await fields(request)
     return await done(request, form, "undo", {"seq": whole(form, "seq")})
 
 
-@router.post("/alert")
 async def alert(request: Request) -> Response:
     form = await fields(request)
     what = required(form, "do")
@@ -133,3 +128,12 @@ def local_path(text: str) -> str:
     """Where to go back to: a path of ours, never another site."""
     ours = text.startswith("/") and not text.startswith(("//", "/\\")) and text.isprintable()
     return text if ours else "/"
+
+
+routes = [
+    Route("/do/scan", scan, methods=["POST"]),
+    Route("/do/name", name, methods=["POST"]),
+    Route("/do/dismiss", dismiss, methods=["POST"]),
+    Route("/do/undo", undo, methods=["POST"]),
+    Route("/do/alert", alert, methods=["POST"]),
+]

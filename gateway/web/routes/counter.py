@@ -4,22 +4,21 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
 from gateway.ledger import queries
 from gateway.web.counter import BUTTONS, EXPIRY_NOTICE_DAYS, View, view
-from gateway.web.face import Face, Reader
+from gateway.web.face import Face, Reader, asked
 
-router = APIRouter()
 EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
 
 
-@router.get("/counter")
-async def counter(request: Request, station: str = "") -> Response:
+async def counter(request: Request) -> Response:
     """The last scan large, the lines before it, the mode, and a field to type a code."""
     reader = Face.of(request).reader(request)
-    device = station_named(reader.face, station)
+    device = station_named(reader.face, asked(request, "station"))
     shown = look(reader, device)
     return reader.page(
         "counter.html",
@@ -27,20 +26,18 @@ async def counter(request: Request, station: str = "") -> Response:
         stations=station_names(reader.face),
         buttons=BUTTONS,
         once=uuid.uuid4().hex,
-        lang=request.query_params.get("lang", ""),
+        lang=asked(request, "lang"),
     )
 
 
-@router.get("/live/counter")
-async def live_counter(request: Request, station: str = "") -> Response:
+async def live_counter(request: Request) -> Response:
     """Server-sent events: the page's regions, whole, each time something happened."""
     face = Face.of(request)
     reader = face.reader(request)
-    device = station_named(face, station)
+    device = station_named(face, asked(request, "station"))
     return StreamingResponse(face.hub.stream(lambda: frame(reader.later(), device)), headers=EVENT_STREAM)
 
 
-@router.get("/live/pulse")
 async def live_pulse(request: Request) -> Response:
     """Server-sent events for the other pages: the ledger moved; ask again."""
     face = Face.of(request)
@@ -113,3 +110,10 @@ def station_names(face: Face) -> list[str]:
 def reads_codes(driver: str) -> bool:
     """Does a driver of this name read codes? Scales and sensors have no station; anything else may."""
     return not driver.startswith(("scale", "thermometer", "sensor", "rfid", "shelf"))
+
+
+routes = [
+    Route("/counter", counter),
+    Route("/live/counter", live_counter),
+    Route("/live/pulse", live_pulse),
+]

@@ -7,26 +7,25 @@ from urllib.error import URLError
 from urllib.request import Request as Ask
 from urllib.request import urlopen
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
 
 from gateway.web.face import Face
 
-router = APIRouter(prefix="/demo")
 BUTTONS = ("scan", "unplug", "internet", "plug")
 ANSWER_WITHIN_S = 5.0
 ANSWER_BYTES_MAX = 64 * 1024
 
 
-@router.get("/state")
 async def state(request: Request) -> Response:
     """What the controller says: which buttons are down, and what the last pulled plug came to."""
     return await passed_on(Face.of(request).demo_address + "/state")
 
 
-@router.post("/do/{what}")
-async def press(request: Request, what: str) -> Response:
+async def press(request: Request) -> Response:
     """One button of the strip. Pulling the plug kills this process too: the page asks until it is back."""
+    what = request.path_params["what"]
     if what not in BUTTONS:
         return JSONResponse({"error": f"there is no button {what!r}; use {', '.join(BUTTONS)}"}, 404)
     answer = await passed_on(f"{Face.of(request).demo_address}/do/{what}", post=True)
@@ -46,3 +45,9 @@ def ask(address: str, post: bool) -> Any:
     question = Ask(address, data=b"" if post else None, method="POST" if post else "GET")
     with urlopen(question, timeout=ANSWER_WITHIN_S) as answer:
         return json.loads(answer.read(ANSWER_BYTES_MAX))
+
+
+routes = [
+    Route("/demo/state", state),
+    Route("/demo/do/{what}", press, methods=["POST"]),
+]

@@ -1,17 +1,16 @@
 """`/static/...`: kept for ever by a browser, because the address changes with the content."""
 
-from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
 from gateway.web.assets import asset
 
-router = APIRouter()
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
-@router.get("/static/{name:path}")
-async def static(request: Request, name: str) -> Response:
-    found = asset(name)
+async def static(request: Request) -> Response:
+    found = asset(request.path_params["name"])
     if found is None:
         return PlainTextResponse("there is no such file", 404)
     packed = "gzip" in request.headers.get("accept-encoding", "")
@@ -20,3 +19,8 @@ async def static(request: Request, name: str) -> Response:
     if packed:
         headers["content-encoding"] = "gzip"
     return Response(found.packed if packed else found.plain, media_type=found.media_type, headers=headers)
+
+
+routes = [
+    Route("/static/{name:path}", static),
+]

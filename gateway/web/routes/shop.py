@@ -3,31 +3,30 @@
 from datetime import timedelta
 from itertools import groupby
 
-from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
 
 from gateway.ledger import queries
 from gateway.web import outlook
 from gateway.web.counter import KIND_MODES
-from gateway.web.face import Face, Reader
+from gateway.web.face import Face, Reader, asked, asked_number
 from gateway.web.today import CARDS_MAX, cards, sold_by_day
 
-router = APIRouter()
 ITEMS_SHOWN = 60
 MOVES_SHOWN = 40
 RECENT_SHOWN = 6
 EXPIRING_SHOWN_DAYS = 14
 
 
-@router.get("/")
-async def today(request: Request, show: str = "") -> Response:
+async def today(request: Request) -> Response:
     """What needs me, and what is happening just now."""
     reader = Face.of(request).reader(request)
     found = cards(reader)
     face = reader.face
     return reader.page(
         "today.html",
-        cards=found if show == "all" else found[:CARDS_MAX],
+        cards=found if asked(request, "show") == "all" else found[:CARDS_MAX],
         card_count=len(found),
         days=sold_by_day(face, reader),
         shelf=queries.shelf(face.ledger),
@@ -38,12 +37,12 @@ async def today(request: Request, show: str = "") -> Response:
     )
 
 
-@router.get("/stock")
-async def stock(request: Request, q: str = "", show: str = "", page: int = 1) -> Response:
+async def stock(request: Request) -> Response:
     """Every item with what is on hand; short ones and those that expire on their own."""
     reader = Face.of(request).reader(request)
     ledger = reader.face.ledger
-    page = min(max(page, 1), 10_000)
+    q, show = asked(request, "q"), asked(request, "show")
+    page = max(1, asked_number(request, "page") or 1)
     until = reader.words.local(reader.now_us).date() + timedelta(days=EXPIRING_SHOWN_DAYS)
     short = show == "short"
     total = queries.item_count(ledger, q, short)
@@ -63,11 +62,11 @@ async def stock(request: Request, q: str = "", show: str = "", page: int = 1) ->
     )
 
 
-@router.get("/item/{code:path}")
-async def item(request: Request, code: str, before: int | None = None) -> Response:
+async def item(request: Request) -> Response:
     """One item: the number, the movements behind it, the outlook. Any code of it leads here."""
     reader = Face.of(request).reader(request)
     face = reader.face
+    code, before = request.path_params["code"], asked_number(request, "before")
     found = queries.item(face.ledger, code)
     if found is None:
         sku = queries.sku_of(face.ledger, code)
@@ -89,11 +88,12 @@ async def item(request: Request, code: str, before: int | None = None) -> Respon
     )
 
 
-@router.get("/journal")
-async def journal(request: Request, kind: str = "", device: str = "", before: int | None = None) -> Response:
+async def journal(request: Request) -> Response:
     """Every movement: who, where, why, and the way to take it back."""
     reader = Face.of(request).reader(request)
     ledger = reader.face.ledger
+    kind, device = asked(request, "kind"), asked(request, "device")
+    before = asked_number(request, "before")
     rows = queries.movements(ledger, kind=kind, device=device, before_seq=before, limit=MOVES_SHOWN)
     return reader.page(
         "journal.html",
@@ -113,3 +113,11 @@ def by_day(reader: Reader, rows: list[queries.Movement]) -> list[tuple[str, list
     last = words.local(reader.now_us).date()
     days = groupby(rows, key=lambda row: words.local(row.happened_us).date())
     return [(words.day(day, last), list(group)) for day, group in days]
+
+
+routes = [
+    Route("/", today),
+    Route("/stock", stock),
+    Route("/item/{code:path}", item),
+    Route("/journal", journal),
+]
