@@ -1,0 +1,51 @@
+"""Pure: when to ask a device that speaks only when spoken to; when its silence is worth a word."""
+
+from collections import deque
+from collections.abc import Sequence
+
+SILENCES_BEFORE_DOUBT = 3
+
+
+class Conversation:
+    """Start-up commands one after the other, each after the answer to the one before; then a request.
+
+    The request is made again `period_s` after whatever was heard last.
+
+    An answer that does not come within `answer_within_s` is a silence: the next thing is asked, since a
+    device may miss one command and still work. Time is the host's, passed in.
+    """
+
+    def __init__(
+        self, opening: Sequence[bytes], request: bytes, period_s: float, answer_within_s: float = 1.0
+    ) -> None:
+        self._opening = deque(opening)
+        self._request = request
+        self._period_s = period_s
+        self._answer_within_s = answer_within_s
+        self._asked_s: float | None = None  # when a question is open
+        self._heard_s: float | None = None
+        self._silences = 0
+        self._was_said = False
+
+    def next_bytes(self, now_s: float) -> bytes:
+        """What to send now, if anything."""
+        if self._asked_s is not None:
+            if now_s - self._asked_s < self._answer_within_s:
+                return b""
+            self._silences += 1
+        elif not self._opening and self._heard_s is not None and now_s - self._heard_s < self._period_s:
+            return b""
+        self._asked_s = now_s
+        return self._opening.popleft() if self._opening else self._request
+
+    def heard(self, now_s: float) -> None:
+        """The device said something that makes sense."""
+        self._asked_s, self._heard_s = None, now_s
+        self._silences, self._was_said = 0, False
+
+    def falls_silent(self) -> bool:
+        """True once after three questions without an answer, and again only after it was heard."""
+        if self._silences < SILENCES_BEFORE_DOUBT or self._was_said:
+            return False
+        self._was_said = True
+        return True
