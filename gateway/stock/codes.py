@@ -46,6 +46,11 @@ def check_digit_is_right(digits: str) -> bool:
     return (sum(odd) + 3 * sum(even) - 48 * (len(odd) + 3 * len(even))) % 10 == 0
 
 
+def check_digit_of(digits: str) -> str:
+    """The digit that makes `digits` a valid GTIN."""
+    return next(digit for digit in "0123456789" if check_digit_is_right(digits + digit))
+
+
 def _needs_rules(data: str, aim: str | None) -> bool:
     """Codes whose meaning hangs on more than their digits."""
     return (
