@@ -167,8 +167,8 @@ class Ingest:
             seq = batch.book(draft, station.device, f"{idem}/{part}")
             self._shelves.booked(draft)
         if effect.parked:
-            owner, boot, reading_seq = idem.rsplit("/", 2)
-            batch.park(effect.parked, owner, boot, int(reading_seq))
+            _, boot, reading_seq = idem.rsplit("/", 2)  # whose scan it is, not which page it was typed on
+            batch.park(effect.parked, station.device, boot, int(reading_seq))
         subject = f"{effect.sku}@{station.location}"
         if effect.shortage == "begins":
             batch.alerts.append(AlertRaised("negative_stock", subject, "warning", effect.outcome.text))
