@@ -1,11 +1,12 @@
 """What the corner shop sells. GTINs begin with 952, GS1's prefix for demonstrations: nothing real has one."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from gateway.stock.codes import check_digit_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Article:
     """One article and how people buy it. Money in cents; `daily` is the mean sold on an average day."""
 
@@ -20,12 +21,12 @@ class Article:
     weekend: float = 1.0  # how much more on Friday and Saturday
     supplier: str = "Central Wholesale"
 
-    @property
+    @cached_property
     def gtin13(self) -> str:
         body = f"952{self.number:09d}"
         return body + check_digit_of(body)
 
-    @property
+    @cached_property
     def sku(self) -> str:
         return self.gtin13.zfill(14)
 
