@@ -16,11 +16,10 @@ from drivers.contract import AnyReading, Outcome
 READINGS_PER_MESSAGE_MAX = 256
 UNACKNOWLEDGED_MAX = 1_024  # then the driver stops reading, and the kernel's buffer holds the line
 RESEND_AFTER_S = 1.0
-HELLO = 0  # as `first_seq`: a run of a driver begins
 
 
 class Delivery(msgspec.Struct, frozen=True, array_like=True, tag="d"):
-    """Driver -> core: readings `first_seq`, `first_seq` + 1, ... Empty: hello, or what was voiced."""
+    """Driver -> core: readings `first_seq`, `first_seq` + 1, ..."""
 
     device: str
     boot: str  # one run of the driver; sequence numbers start at 1 in each
@@ -28,6 +27,15 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     first_seq: int
     ages_ms: list[int]  # how long ago each was read, by the driver's monotonic clock
     readings: list[AnyReading]
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """Driver -> core: a run begins. Answered by `Late`, even when there is nothing to announce."""
+
+    device: str
+    boot: str
+    earlier: list[tuple[str, int]]  # (boot, voiced through) of runs that may owe an announcement
+    announced: bool = False  # said again with True once the `Late` was voiced
 
 
 class Status(msgspec.Struct, frozen=True, array_like=True, tag="s"):
@@ -70,7 +78,7 @@ class Command(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     body: dict[str, Any] = {}
 
 
-Upward = Delivery | Status | Progress
+Upward = Delivery | Hello | Status | Progress
 Downward = Acks | Late | Command
 
 
@@ -104,9 +112,9 @@ decode_hint = msgspec.msgpack.Decoder(Hint).decode
 
 
 class Answered(NamedTuple):
-    """A reading and what became of it; `reading` is None when an earlier run of the driver read it."""
+    """A reading and what became of it."""
 
-    reading: AnyReading | None
+    reading: AnyReading
     outcome: Outcome
 
 
@@ -138,9 +146,14 @@ class Outlet:
     def waiting(self) -> int:
         return len(self._pending)
 
-    def hello(self) -> None:
+    @property
+    def settled_through(self) -> int:
+        """The newest reading that was answered, and all before it."""
+        return self._first_seq - 1
+
+    def hello(self, earlier: list[tuple[str, int]], *, announced: bool = False) -> None:
         """Tell the core that this run has begun, so that it can announce what was never voiced."""
-        self._send(Delivery(self.device, self.boot, 0, HELLO, [], []))
+        self._send(Hello(self.device, self.boot, earlier, announced))
 
     def offer(self, readings: list[AnyReading], now_s: float) -> None:
         """Take over responsibility for `readings`. The caller looks at `full` before it reads more."""
@@ -172,10 +185,6 @@ class Outlet:
                 return
             self._unsent -= len(batch)
 
-    def confirm(self) -> None:
-        """Say how far the outcomes were voiced, when no reading is there to carry it."""
-        self._send(Delivery(self.device, self.boot, self._first_seq - 1, self._first_seq, [], []))
-
     def report(self, status: Status) -> None:
         self._send(status)
 
@@ -183,22 +192,20 @@ class Outlet:
         """Anything that needs no answer."""
         return self._send(message)
 
-    def receive(self, now_s: float) -> tuple[list[Answered], list[Command]]:
+    def receive(self, now_s: float) -> tuple[list[Answered], list[Late | Command]]:
         """All that the core has said since the last call; never blocks."""
         answered: list[Answered] = []
-        commands: list[Command] = []
+        others: list[Late | Command] = []
         while True:
             try:
                 message = decode_downward(self.socket.recv(zmq.NOBLOCK))
             except zmq.Again:
-                return answered, commands
+                return answered, others
             self._heard_s = now_s
             if isinstance(message, Acks):
                 answered += self._settle(message)
-            elif isinstance(message, Late):
-                answered += [Answered(None, outcome) for outcome in message.outcomes]
             else:
-                commands.append(message)
+                others.append(message)
 
     def ask(self, reading: AnyReading, timeout_s: float = 5.0) -> Outcome:
         """Send one reading and wait for its outcome: for pages, commands and tools. Raises TimeoutError."""

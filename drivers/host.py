@@ -12,12 +12,13 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
 import zmq
 
-from drivers.bus import Answered, Command, Outlet, Status
+from drivers.bus import Answered, Late, Outlet, Status
 from drivers.contract import (
     AnyReading,
     Asks,
@@ -32,13 +33,13 @@ from drivers.contract import (
     Voices,
 )
 from drivers.loading import load
+from drivers.voiced import Voiced
 
 IDLE_AFTER_S = 0.05  # `Decoder.idle` is called when nothing came for this long ...
 IDLE_FOR_S = 2.0  # ... and again that often, until the line was quiet for this long
 QUIET_POLL_S = 1.0  # then the process sleeps
 ASK_POLL_S = 0.1  # devices that must be asked
 HEARTBEAT_S = 5.0  # the supervisor kills a driver that is silent for three of these
-CONFIRM_AFTER_S = 0.25  # quiet time after which the core is told what was voiced
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 2.0  # a replugged scanner is back within two seconds
 LONG_AGO_S = 3600.0  # for `idle` at an unplug: whatever is half read is over
 LEAVE_WITHIN_S = 0.5  # at a stop, wait that long for the last acknowledgements
@@ -49,9 +50,9 @@ def main(device: str, driver: str, options: dict[str, Any], bus_address: str, fe
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's to handle
-    outlet = Outlet(bus_address, device, boot=os.urandom(6).hex())
-    host = Host(outlet, Feedback(feedback), stop)
-    outlet.hello()
+    boot = os.urandom(6).hex()
+    outlet = Outlet(bus_address, device, boot)
+    host = Host(outlet, Voiced(_folder_of(bus_address), device, boot), Feedback(feedback), stop)
     try:
         chosen = load(driver)
         config = chosen.Config(**options)
@@ -90,16 +91,19 @@ class Feedback:
 class Host:
     """One device: its place on the bus, its health, its state."""
 
-    def __init__(self, outlet: Outlet, feedback: Feedback, stop: threading.Event) -> None:
+    def __init__(self, outlet: Outlet, voiced: Voiced, feedback: Feedback, stop: threading.Event) -> None:
         self._outlet = outlet
+        self._voiced = voiced
         self._feedback = feedback
         self._stop = stop
         self._counts: Counter[str] = Counter()
         self._state = ("starting", "")
         self._heartbeat_s = 0.0
-        self._confirm_s: float | None = None
         self._poller = zmq.Poller()
         self._poller.register(outlet.socket, zmq.POLLIN)
+        self._announced = True  # until the core's answer to our hello comes
+        self._owed: list[Outcome] = []  # of earlier runs: to be voiced as soon as the device is there
+        outlet.hello(voiced.earlier)
 
     def state(self, state: str, text: str = "") -> None:
         """Say a change of state once, not at every heartbeat."""
@@ -164,8 +168,9 @@ class Host:
                 replies[id(reading)] = reply
                 self._take([reading], now_s)
             for answer in self._talk(now_s):
-                if answer.reading is not None:
-                    replies.pop(id(answer.reading)).put(answer.outcome)
+                replies.pop(id(answer.reading)).put(answer.outcome)
+            self._voiced.through(self._outlet.settled_through)
+            self._voice_what_is_owed(None)
         if failures and not self._stop.is_set():
             raise failures[0]
 
@@ -175,15 +180,20 @@ class Host:
         while self._outlet.waiting and time.monotonic() < deadline_s:
             self._outlet.socket.poll(50)
             self._talk(time.monotonic())
-        self._outlet.confirm()
         _linger(self._outlet)
 
     def _serve(self, transport: Transport, decoder: Decoder) -> None:
         """Until the device is gone or we are told to stop."""
         fd = transport.fileno()
         asks = decoder if isinstance(decoder, Asks) else None
+        voices = decoder if isinstance(decoder, Voices) else None
         last_chunk_s = idle_s = time.monotonic()
         listening = False
+
+        def voice(outcome: Outcome) -> None:
+            if voices and (beep := voices.voice(outcome)):
+                transport.write(beep)
+
         try:
             while not self._stop.is_set():
                 if fd >= 0 and listening == self._outlet.full:
@@ -201,10 +211,11 @@ class Host:
                 elif now_s - idle_s >= IDLE_AFTER_S:
                     idle_s = now_s
                     self._take(decoder.idle(now_s), now_s)
-                voices = decoder if isinstance(decoder, Voices) else None
-                for answer in self._talk(now_s):
-                    if voices and (beep := voices.voice(answer.outcome)):
-                        transport.write(beep)
+                if answers := self._talk(now_s):
+                    if voices and (beeps := b"".join(voices.voice(one.outcome) for one in answers)):
+                        transport.write(beeps)
+                    self._voiced.through(self._outlet.settled_through)
+                self._voice_what_is_owed(voice)
         finally:
             if listening:
                 self._poller.unregister(fd)
@@ -227,24 +238,34 @@ class Host:
     def _talk(self, now_s: float) -> list[Answered]:
         """Send, hear, give feedback, keep the heartbeat."""
         self._outlet.flush(now_s)
-        answers, commands = self._outlet.receive(now_s)
+        answers, others = self._outlet.receive(now_s)
         answers = [_with_subject(answer) for answer in answers]
         for answer in answers:
             self._feedback.give(answer.outcome)
-        for command in commands:
-            self._obey(command)
-        if answers:
-            self._confirm_s = now_s + CONFIRM_AFTER_S
-        elif self._confirm_s is not None and now_s >= self._confirm_s and not self._outlet.waiting:
-            self._confirm_s = None
-            self._outlet.confirm()
+        for message in others:
+            if isinstance(message, Late):
+                self._owed += message.outcomes
+                self._announced = False
+            elif message.name == "identify":
+                self._feedback.give(Outcome("shown", "this device"))
         if now_s - self._heartbeat_s >= HEARTBEAT_S:
             self._report()
         return answers
 
-    def _obey(self, command: Command) -> None:
-        if command.name == "identify":
-            self._feedback.give(Outcome("shown", "this device"))
+    def _voice_what_is_owed(self, voice: Callable[[Outcome], object] | None) -> None:
+        """Outcomes of earlier runs, once each; then the core and the record know that they were said."""
+        if self._announced:
+            return
+        owed_anything = bool(self._owed or self._voiced.earlier)
+        for outcome in self._owed:
+            self._feedback.give(outcome)
+            if voice:
+                voice(outcome)
+        self._owed = []
+        self._announced = True
+        self._voiced.announced()
+        if owed_anything:
+            self._outlet.hello([], announced=True)
 
     def _report(self) -> None:
         self._heartbeat_s = time.monotonic()
@@ -265,6 +286,11 @@ def _with_subject(answer: Answered) -> Answered:
         return answer
     outcome = answer.outcome
     return Answered(answer.reading, Outcome(outcome.code, outcome.text, answer.reading.data))
+
+
+def _folder_of(bus_address: str) -> Path | None:
+    """Where the bus lives, when it is a unix socket."""
+    return Path(bus_address.removeprefix("ipc://")).parent if bus_address.startswith("ipc://") else None
 
 
 def _linger(outlet: Outlet) -> None:

@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 import zmq
 
-from drivers.bus import HELLO, Acks, Delivery, Event, Hint, Inlet, Late, Progress, Status, encode
+from drivers.bus import Acks, Delivery, Event, Hello, Hint, Inlet, Late, Progress, Status, encode
 from drivers.contract import AnyReading, Document, Garbled, Humidity, Outcome, Scan, Temperature, Weight
 from gateway.config import Settings
 from gateway.interpret import Effect, Moment, interpret
 from gateway.ledger.master import Statement, name_code, parked_is, upsert_item
-from gateway.ledger.runs import Run, Runs
+from gateway.ledger.runs import Run, Runs, forget_earlier
 from gateway.ledger.shelves import LedgerShelves
 from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import AlertRaised, Batch, NotRecording, Seen, Writer
@@ -65,7 +65,7 @@ class Ingest:
         self._hints = hints
         self._heartbeat = heartbeat
         self._shelves = LedgerShelves(writer.connection)
-        self._runs = Runs(telemetry)
+        self._runs = Runs()
         self._stations = self._kept_stations()
         self._last_scan: dict[str, tuple[str, float]] = {}
         self._cursors: dict[str, tuple[int, int]] = {}
@@ -90,6 +90,8 @@ class Ingest:
             if isinstance(message, Delivery):
                 deliveries.append((peer, message))
                 count += len(message.readings)
+            elif isinstance(message, Hello):
+                self._heard_hello(peer, message)
             elif isinstance(message, Status):
                 self._heard_status(message)
             elif isinstance(message, Progress):
@@ -105,14 +107,6 @@ class Ingest:
     def _deliver(self, round_: Round, peer: bytes, delivery: Delivery) -> None:
         device, boot = delivery.device, delivery.boot
         run = self._runs.of(self._writer.connection, device, boot)
-        if delivery.first_seq == HELLO:
-            self._announce(peer, run)
-            return
-        self._telemetry.voiced(device, boot, delivery.acked_through)
-        if run.announces:
-            self._runs.announced(self._writer.connection, run)
-        if not delivery.readings:
-            return
         self._telemetry.heard(device, round_.batch.stamp.wall_us)
         outcomes: list[Outcome] = []
         durable = False
@@ -321,19 +315,21 @@ class Ingest:
             self._telemetry.link("ledger", "online", "counting again")
         return ""
 
-    def _announce(self, peer: bytes, run: Run) -> None:
+    def _heard_hello(self, peer: bytes, hello: Hello) -> None:
         """A driver is back: say what its earlier runs booked and may never have voiced."""
-        if run.device not in self._devices:
-            return  # a page or a tool: whoever asked has gone
+        device, boot, ledger = hello.device, hello.boot, self._writer.connection
+        if hello.announced:
+            round_ = Round(self._writer.batch())
+            round_.batch.statements += forget_earlier(device, boot)
+            self._close(round_)
+            return
         late = [
             (wall_us, Outcome("late", f"booked {self._clock_text(wall_us)}: {outcome.text}", outcome.about))
-            for wall_us, outcome in self._runs.never_voiced(self._writer.connection, run.device, run.boot)
+            for wall_us, outcome in self._runs.never_voiced(ledger, device, boot, hello.earlier)
         ]
-        if not late:
-            return
-        run.announces = True
         self._inlet.send(peer, Late([outcome for _, outcome in late]))
-        self._publish([Event(run.device, "late", one.text, one.about, wall_us) for wall_us, one in late])
+        if late:
+            self._publish([Event(device, "late", one.text, one.about, wall_us) for wall_us, one in late])
 
     def _heard_status(self, status: Status) -> None:
         driver = self._devices[status.device].driver if status.device in self._devices else ""

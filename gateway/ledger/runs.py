@@ -4,10 +4,11 @@ import sqlite3
 from dataclasses import dataclass
 
 from drivers.contract import AnyReading, Outcome, Scan
-from gateway.ledger.telemetry import Telemetry
+from gateway.ledger.master import Statement
 from gateway.ledger.writer import outcomes_seen
 
 RUNS_MAX = 256
+BOOTS_KEPT = 8  # of each device, against a reading that was under way for a very long time
 LATE_WITHIN_US = 60_000_000  # what was booked longer ago than this before the break is not announced
 SILENT = ("shown", "refused", "garbled")  # outcomes that nobody misses
 
@@ -19,14 +20,12 @@ class Run:
     device: str
     boot: str
     high_seq: int
-    announces: bool = False  # earlier runs' outcomes were sent to it, and it has not confirmed them yet
 
 
 class Runs:
     """The high-water mark of every run that we hear of; the unique index on `idem` stays the judge."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
-        self._telemetry = telemetry
+    def __init__(self) -> None:
         self._known: dict[tuple[str, str], Run] = {}
 
     def of(self, ledger: sqlite3.Connection, device: str, boot: str) -> Run:
@@ -53,27 +52,40 @@ class Runs:
                 return outcome
         return None
 
-    def never_voiced(self, ledger: sqlite3.Connection, device: str, boot: str) -> list[tuple[int, Outcome]]:
-        """(wall_us, outcome) of what earlier runs of this driver booked and may never have said."""
-        earlier = ledger.execute(
-            "SELECT boot FROM device_boot WHERE device = ? AND boot <> ? ORDER BY started_us", (device, boot)
-        ).fetchall()
+    def never_voiced(
+        self, ledger: sqlite3.Connection, device: str, boot: str, earlier: list[tuple[str, int]]
+    ) -> list[tuple[int, Outcome]]:
+        """(wall_us, outcome) of what earlier runs of this driver booked and may never have said.
+
+        `earlier` is the driver's own record. Without one (a power cut took it) all that is still kept of its
+        newest earlier run is announced: better twice than never.
+        """
         found = [
             (wall_us, outcome)
-            for (old,) in earlier
-            for _, wall_us, outcome in outcomes_seen(
-                ledger, device, old, self._telemetry.voiced_through(device, old)
-            )
+            for old, through in earlier or _newest_before(ledger, device, boot)
+            for _, wall_us, outcome in outcomes_seen(ledger, device, old, through)
             if outcome.code not in SILENT
         ]
         newest_us = max((wall_us for wall_us, _ in found), default=0)
         return [(wall_us, outcome) for wall_us, outcome in found if wall_us >= newest_us - LATE_WITHIN_US]
 
-    def announced(self, ledger: sqlite3.Connection, run: Run) -> None:
-        """The earlier runs' last outcomes were said now: never again."""
-        run.announces = False
-        for old, high_seq in ledger.execute(
-            "SELECT boot, high_seq FROM device_boot WHERE device = ? AND boot <> ?",
-            (run.device, run.boot),
-        ).fetchall():
-            self._telemetry.voiced(run.device, old, high_seq)
+
+def forget_earlier(device: str, boot: str) -> list[Statement]:
+    """What earlier runs owed was said: their answers go, and all but the mark of the newest runs."""
+    return [
+        ("DELETE FROM reading_seen WHERE device = ? AND boot <> ?", (device, boot)),
+        (
+            "DELETE FROM device_boot WHERE device = ?1 AND boot <> ?2 AND started_us <"
+            " (SELECT min(started_us) FROM (SELECT started_us FROM device_boot WHERE device = ?1"
+            f" ORDER BY started_us DESC LIMIT {BOOTS_KEPT}))",
+            (device, boot),
+        ),
+    ]
+
+
+def _newest_before(ledger: sqlite3.Connection, device: str, boot: str) -> list[tuple[str, int]]:
+    return ledger.execute(
+        "SELECT boot, acked_through FROM device_boot WHERE device = ? AND boot <> ?"
+        " ORDER BY started_us DESC LIMIT 1",
+        (device, boot),
+    ).fetchall()

@@ -34,7 +34,6 @@ class Telemetry:
         self._lock = threading.Lock()
         self._devices: dict[str, DeviceState] = {}
         self._links: dict[str, tuple[str, str, int]] = {}
-        self._voiced: dict[tuple[str, str], int] = {}
         self._samples: list[tuple[str, str, int, str, float]] = []
         self._changed: set[str] = set()
         self.changed = False  # for the page's hint: a device or a line is in another state
@@ -72,22 +71,6 @@ class Telemetry:
                 self._changed.add(f"link {name}")
                 self.changed = True
 
-    def voiced(self, device: str, boot: str, through: int) -> None:
-        """How far the driver's outcomes were heard: after a kill the rest is announced as late."""
-        with self._lock:
-            if self._voiced.get((device, boot)) != through:
-                self._voiced[device, boot] = through
-                self._changed.add("voiced")
-
-    def voiced_through(self, device: str, boot: str) -> int:
-        with self._lock:
-            if (device, boot) in self._voiced:
-                return self._voiced[device, boot]
-            row = self._ledger.execute(
-                "SELECT through FROM voiced WHERE device = ? AND boot = ?", (device, boot)
-            ).fetchone()
-        return row[0] if row else 0
-
     def sample(self, device: str, sensor: str, wall_us: int, quantity: str, value: float) -> None:
         """A value of a sensor. When nobody writes any more, the oldest are lost."""
         with self._lock:
@@ -114,7 +97,6 @@ class Telemetry:
                 if name in self._changed
             ]
             links = [(name, *one) for name, one in self._links.items() if f"link {name}" in self._changed]
-            voiced = [(*key, through) for key, through in self._voiced.items()]
             samples, self._samples = self._samples, []
             self._changed.clear()
             try:
@@ -123,7 +105,6 @@ class Telemetry:
                         "INSERT OR REPLACE INTO device_state VALUES (?, ?, ?, ?, ?, ?, ?)", devices
                     )
                     self._ledger.executemany("INSERT OR REPLACE INTO link_state VALUES (?, ?, ?, ?)", links)
-                    self._ledger.executemany("INSERT OR REPLACE INTO voiced VALUES (?, ?, ?)", voiced)
                     self._ledger.executemany("INSERT OR REPLACE INTO sample VALUES (?, ?, ?, ?, ?)", samples)
             except sqlite3.Error:
                 return

@@ -25,11 +25,3 @@ CREATE TABLE IF NOT EXISTS sample (
     value   REAL NOT NULL,
     PRIMARY KEY (device, sensor, quantity, wall_us)
 ) STRICT, WITHOUT ROWID;
-
--- How far each run of a driver has voiced its outcomes; what is booked above it is announced as late.
-CREATE TABLE IF NOT EXISTS voiced (
-    device  TEXT NOT NULL,
-    boot    TEXT NOT NULL,
-    through INTEGER NOT NULL,
-    PRIMARY KEY (device, boot)
-) STRICT, WITHOUT ROWID;
