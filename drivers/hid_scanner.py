@@ -103,7 +103,10 @@ class HidScannerDecoder:
         return readings
 
     def idle(self, now_s: float) -> list[AnyReading]:
-        if (now_s - self._last_s) * 1000 < self._config.idle_ms or not (self._text or self._problem):
+        if (now_s - self._last_s) * 1000 < self._config.idle_ms:
+            return []
+        self._alt_digits = ""
+        if not self._text and not self._problem:
             return []
         ended = self._silence_ends and not self._key_held and len(self._text) >= UNENDED_CHARS_MIN
         if not ended and not self._problem:
