@@ -66,7 +66,10 @@ class RealShop:
     def do(self, what: str, **form: str) -> dict[str, Any]:
         """A form sent as the page's script sends it; the outcome."""
         question = Request(
-            f"{self.address}/do/{what}", urlencode(form).encode(), {"accept": "application/json"}, method="POST"
+            f"{self.address}/do/{what}",
+            urlencode(form).encode(),
+            {"accept": "application/json"},
+            method="POST",
         )
         with urlopen(question, timeout=10) as answer:
             return dict(json.load(answer))

@@ -9,6 +9,11 @@ from real_shop import RealShop
 
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+AXE_RUN = """async (rules) => {
+  const found = await axe.run(document, { runOnly: rules, resultTypes: ["violations"] });
+  return found.violations.flatMap((one) =>
+    one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 120)} ${node.any[0]?.message}`));
+}"""
 PAGES = (
     "/counter",
     "/",
@@ -54,7 +59,7 @@ TEXT_OUTSIDE = """() => {
     for (const text of range.getClientRects()) {
       if (!text.width) continue;
       if (hidden(box, text)) continue;  // a line that is wholly cut off is no half line
-      if (text.right > innerWidth + 1 || text.left < -1) wrong.push(["off the screen", node.textContent.trim()]);
+      if (text.right > innerWidth + 1 || text.left < -1) wrong.push(["off the screen", box.innerText]);
       for (let outer = box; outer && outer !== document.body; outer = outer.parentElement) {
         const style = getComputedStyle(outer);
         if (style.webkitLineClamp !== "none") break;  // cut with an ellipsis, on purpose
@@ -73,7 +78,8 @@ TEXT_OUTSIDE = """() => {
   }
   return wrong;
 }"""
-SMALL_TARGETS = """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select, summary")]
+SMALL_TARGETS = """() => [
+  ...document.querySelectorAll("a, button, input:not([type=hidden]), select, summary")]
   .filter((one) => one.checkVisibility() && !one.closest(".skip, .sr"))
   .map((one) => [one.outerHTML.slice(0, 90), one.getBoundingClientRect()])
   .filter(([, box]) => box.width < 47.5 || box.height < 47.5)
@@ -81,7 +87,8 @@ SMALL_TARGETS = """() => [...document.querySelectorAll("a, button, input:not([ty
 SMALL_TEXT = """() => [...document.querySelectorAll("body *")]
   .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()))
   .filter((one) => one.checkVisibility() && !one.closest("script, style, svg, .sr"))
-  .filter((one) => parseFloat(getComputedStyle(one).fontSize) < 16).map((one) => one.outerHTML.slice(0, 90))"""
+  .filter((one) => parseFloat(getComputedStyle(one).fontSize) < 16)
+  .map((one) => one.outerHTML.slice(0, 90))"""
 TALL = "() => document.documentElement.scrollHeight"
 SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
@@ -108,11 +115,7 @@ def look(page: Any, sizes: tuple[tuple[int, int], ...], path: str) -> list[str]:
 
 
 def axe(page: Any) -> list[str]:
-    result = page.evaluate(
-        """async (rules) => (await axe.run(document, { runOnly: rules, resultTypes: ["violations"] })).violations
-          .flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.html.slice(0, 120)} ${node.any[0]?.message}`))""",
-        AXE_RULES,
-    )
+    result = page.evaluate(AXE_RUN, AXE_RULES)
     return list(result)
 
 
@@ -121,7 +124,8 @@ def open_page(browser: Any, shop: RealShop, path: str, strangers: list[str]) -> 
     page = context.new_page()
     ours = urlsplit(shop.address).netloc
     page.on(
-        "request", lambda request: strangers.append(request.url) if urlsplit(request.url).netloc != ours else None
+        "request",
+        lambda request: strangers.append(request.url) if urlsplit(request.url).netloc != ours else None,
     )
     page.goto(shop.address + path)
     page.wait_for_load_state("load")
