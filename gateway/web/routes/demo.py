@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from gateway.web.face import Face
 
-BUTTONS = ("scan", "unplug", "internet", "plug")
+BUTTONS = ("scan", "unplug", "warm", "internet", "plug")
 ANSWER_WITHIN_S = 5.0
 ANSWER_BYTES_MAX = 64 * 1024
 

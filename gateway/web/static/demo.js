@@ -3,6 +3,7 @@
 
 (() => {
   const strip = document.getElementById("demo");
+  if (matchMedia("(max-width: 620px)").matches) strip.querySelector("details").open = false;
   const result = strip.querySelector(".result");
   const part = (name) => result.querySelector(`[data-part="${name}"]`);
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -13,6 +14,7 @@
   };
 
   const label = (now) => {
+    now.warm_on = now.fridge_celsius >= 8;
     for (const button of strip.querySelectorAll("[data-demo]")) {
       const on = now[`${button.dataset.demo}_on`] === true;
       button.textContent = on ? button.dataset.on : button.dataset.off;
@@ -25,6 +27,7 @@
       const value = plug[place.dataset.value];
       place.textContent = place.dataset.value.startsWith("seconds") ? `${Number(value).toFixed(1)} s` : String(value);
     }
+    part("done").querySelector("[data-late]").hidden = plug.announced_late === 0;
     part("done").hidden = false;
     result.hidden = false;
   };
