@@ -242,7 +242,7 @@ def load(path: Path) -> Loaded:
 
 def ask_checker(path: Path, distrusted: tuple[str, ...] = ()) -> Verdict:
     """Let a short-lived process prove the file. A driver package that kills or hangs it is left out."""
-    command = [sys.executable, "-m", "gateway.check", str(path), *distrusted]
+    command = [sys.executable, "-P", "-m", "gateway.check", str(path), *distrusted]
     try:
         answer = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=CHECK_SECONDS_MAX

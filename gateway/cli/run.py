@@ -18,4 +18,4 @@ from gateway.config import find
 def run(config: Path | None) -> None:
     """Run the daemon in the foreground until SIGTERM or Ctrl-C."""
     path = find(config)
-    os.execv(sys.executable, [sys.executable, "-m", "gateway", "run", "-c", str(path)])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "gateway", "run", "-c", str(path)])
