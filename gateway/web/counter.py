@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from drivers.bus import Event
 from gateway.ledger import queries
 from gateway.ledger.queries import Item, Movement, ParkedScan
+from gateway.stock.stations import WASTE_REASONS
 
 LINES_SHOWN = 12
 ROWS_READ = 60  # movements that become at most LINES_SHOWN lines
@@ -21,8 +22,10 @@ SPEAKS_US = 15 * 60_000_000  # a hint older than this is no longer "just now"
 EXPIRY_NOTICE_DAYS = 7
 
 MODES = ("look", "sell", "receive", "waste", "move", "return", "to_supplier")
-# mode -> the code that a button sends; waste wants its reason with it, and move its places: they are scanned
-BUTTONS = {"sell": "SK/SELL", "receive": "SK/RECEIVE", "look": "SK/LOOK", "waste": "SK/WASTE/damaged"}
+# mode -> (its key, the code that its button sends). Waste wants a reason, so its button opens a list of them;
+# move wants places, return and to_supplier are rare: those are scanned from the sheet or typed.
+BUTTONS = {"sell": ("F2", "SK/SELL"), "receive": ("F3", "SK/RECEIVE"), "look": ("F4", "SK/LOOK")}
+WASTE_KEY, UNDO_KEY = "F6", "F9"
 KIND_MODES = {
     "sale": "sell",
     "dispatch": "sell",
@@ -77,6 +80,7 @@ class Card:
     expiring_units: int = 0
     expires_on: str = ""
     printed: str = ""  # the code that people can read on the thing
+    reason: str = ""  # of waste
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,7 @@ def card_of_event(ledger: sqlite3.Connection, event: Event, mode: str) -> Card:
         left=event.left,
         text=event.text,
         next_quantity=int(wanted[1]) if wanted else 0,
+        reason=next((one for one in WASTE_REASONS if event.text == f"waste ({one})"), ""),
     )
 
 

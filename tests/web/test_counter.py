@@ -90,6 +90,21 @@ def test_looking_up_shows_place_and_price_and_books_nothing(counter: Any, shop: 
     assert shop.ask("SELECT count(*) FROM movement") == rows
 
 
+def test_waste_wants_its_reason_first_and_books_it(counter: Any, shop: RealShop) -> None:
+    counter.keyboard.press("F6")
+    tab_to(counter, 'button[value="SK/WASTE/own-use"]')
+    counter.keyboard.press("Enter")
+    counter.wait_for_selector('#kiosk[data-mode="waste"]')
+    card(counter, "Own use")
+    counter.focus("#code")
+    type_code(counter, CHOCOLATE)
+    card(counter, "WASTE 1")
+    counter.keyboard.press("F2")
+    counter.wait_for_selector('#kiosk[data-mode="sell"]')
+
+    assert shop.ask("SELECT kind || ' ' || reason FROM movement ORDER BY seq DESC") == "waste own-use"
+
+
 def test_an_unknown_code_is_parked_and_named_by_keyboard_alone_and_its_scans_are_booked(
     counter: Any, shop: RealShop
 ) -> None:

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from gateway.ledger import queries
 from gateway.web import helping
-from gateway.web.counter import BUTTONS
+from gateway.web.counter import BUTTONS, UNDO_KEY, WASTE_KEY
 from gateway.web.face import Face, asked
 from gateway.web.repair import repairs
 from gateway.web.routes.actions import local_path
@@ -65,7 +65,9 @@ async def more(request: Request) -> Response:
 
 async def help_index(request: Request) -> Response:
     reader = Face.of(request).reader(request)
-    return reader.page("help.html", buttons=BUTTONS, codes=helping.codes())
+    return reader.page(
+        "help.html", buttons=BUTTONS, waste_key=WASTE_KEY, undo_key=UNDO_KEY, codes=helping.codes()
+    )
 
 
 async def help_page(request: Request) -> Response:

@@ -9,7 +9,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from gateway.ledger import queries
-from gateway.web.counter import BUTTONS, EXPIRY_NOTICE_DAYS, View, view
+from gateway.stock.stations import WASTE_REASONS
+from gateway.web.counter import BUTTONS, EXPIRY_NOTICE_DAYS, UNDO_KEY, WASTE_KEY, View, view
 from gateway.web.face import Face, Reader, asked
 
 EVENT_STREAM = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
@@ -25,6 +26,9 @@ async def counter(request: Request) -> Response:
         **context(reader, shown),
         stations=station_names(reader.face),
         buttons=BUTTONS,
+        waste_key=WASTE_KEY,
+        undo_key=UNDO_KEY,
+        reasons=WASTE_REASONS,
         once=uuid.uuid4().hex,
         lang=asked(request, "lang"),
     )

@@ -16,7 +16,9 @@
   const show = (frame) => {
     kiosk.dataset.mode = frame.mode;
     for (const button of kiosk.querySelectorAll("[data-for]")) {
-      button.setAttribute("aria-pressed", String(button.dataset.for === frame.mode));
+      const on = button.dataset.for === frame.mode;
+      if (button.localName === "details") button.toggleAttribute("data-pressed", on);
+      else button.setAttribute("aria-pressed", String(on));
     }
     for (const [name, html] of Object.entries(frame.regions)) {
       const place = kiosk.querySelector(`[data-region="${name}"]`);
@@ -47,6 +49,7 @@
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       awake();
+      event.submitter?.closest("details")?.removeAttribute("open");
       if (event.submitter?.name === "code") { send(form, event.submitter.value); return; }
       const typed = code.value.trim();
       code.value = "";
@@ -54,10 +57,11 @@
     });
   }
 
-  // Keys: F2 and on are the buttons of the footer, F9 undoes; a letter or digit anywhere begins a code.
+  // Keys: those of the footer stand on its buttons; Escape closes a list; a letter or digit anywhere begins a code.
   document.addEventListener("keydown", (event) => {
     awake();
     if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.key === "Escape") for (const open of kiosk.querySelectorAll("details[open]")) open.open = false;
     const button = kiosk.querySelector(`[aria-keyshortcuts="${event.key}"]`);
     if (button) { event.preventDefault(); button.click(); return; }
     const inField = /INPUT|SELECT|TEXTAREA/.test(document.activeElement?.tagName ?? "");
