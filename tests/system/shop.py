@@ -147,7 +147,9 @@ port = {self.mqtt_port or 1883}
         if self.daemon.poll() is not None:
             raise AssertionError((self.folder / "daemon.log").read_text())
         with contextlib.suppress(sqlite3.Error):
-            with contextlib.closing(sqlite3.connect(f"file:{self.folder}/telemetry.db?mode=ro", uri=True)) as telemetry:
+            with contextlib.closing(
+                sqlite3.connect(f"file:{self.folder}/telemetry.db?mode=ro", uri=True)
+            ) as telemetry:
                 rows = telemetry.execute("SELECT device, state, since_us FROM device_state").fetchall()
             states = {device: state for device, state, since_us in rows if since_us > self._started_us}
             return all(states.get(name) == "running" for name in self.ports)
@@ -189,7 +191,12 @@ port = {self.mqtt_port or 1883}
         """`count` items, their codes; through the same door as an import."""
         codes = [ean13(number) for number in range(1, count + 1)]
         rows = [
-            {"sku": code.zfill(14), "name": f"Item {at}", "price_minor": 100 + at, "codes": [[code.zfill(14), 1]]}
+            {
+                "sku": code.zfill(14),
+                "name": f"Item {at}",
+                "price_minor": 100 + at,
+                "codes": [[code.zfill(14), 1]],
+            }
             for at, code in enumerate(codes, 1)
         ]
         for begin in range(0, count, 500):

@@ -1,0 +1,152 @@
+"""Nothing acknowledged is lost, nothing counts twice: SIGKILL at random moments while 300 scans a second flow."""
+
+import contextlib
+import os
+import random
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.system.shop import Shop, open_shop
+
+SOAK = os.environ.get("SOAK") == "1"
+KILLS = 1_000 if SOAK else 60
+SCANS_PER_SECOND = 300
+OUTLET_WINDOW = 1_024  # drivers.bus.UNACKNOWLEDGED_MAX: what may be under way at a kill
+ITEM = re.compile(r"Item (\d+)\b")
+BOOKED = ("ok", "low", "negative", "expired")
+SEED = 20261124
+
+
+class Clerk:
+    """Scans at a steady pace whatever happens, and listens to every beep."""
+
+    def __init__(self, shop: Shop, codes: list[str]) -> None:
+        self._scanner = shop.ports["counter"]
+        self._codes = codes
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._scan), threading.Thread(target=self._listen)]
+        self.sent: Counter[int] = Counter()
+        self.acknowledged: Counter[int] = Counter()
+        self.late: Counter[int] = Counter()
+        self.last_heard_s = time.monotonic()
+        for thread in self._threads:
+            thread.start()
+
+    def stop_scanning(self) -> None:
+        self._stop.set()
+        self._threads[0].join()
+
+    def leave(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _scan(self) -> None:
+        number = 0
+        due_s = time.monotonic()
+        while not self._stop.is_set():
+            item = number % len(self._codes) + 1
+            self._scanner.scan(self._codes[item - 1])
+            self.sent[item] += 1
+            number += 1
+            due_s = max(due_s + 1 / SCANS_PER_SECOND, time.monotonic() - 0.1)
+            time.sleep(max(0.0, due_s - time.monotonic()))
+
+    def _listen(self) -> None:
+        quiet_s = time.monotonic()
+        while not self._stop.is_set() or time.monotonic() - quiet_s < 1.0:
+            line = self._scanner.hear(0.05)
+            if line is None:
+                continue
+            quiet_s = self.last_heard_s = time.monotonic()
+            outcome, _, text = line.partition(" ")
+            if found := ITEM.search(text):
+                said = self.late if outcome == "late" else self.acknowledged
+                said[int(found[1])] += outcome in (*BOOKED, "late")
+
+
+def test_whatever_is_killed_each_acknowledged_scan_is_in_the_ledger_exactly_once(tmp_path, capsys):
+    rng = random.Random(SEED)
+    with open_shop(tmp_path / "shop") as shop:
+        shop.start()
+        clerk = Clerk(shop, shop.add_items(2_000))
+        kills: Counter[str] = Counter()
+        back_s: list[float] = []
+        try:
+            for number in range(KILLS):
+                time.sleep(rng.uniform(0.05, 0.6))
+                victim = ("daemon", "counter")[number % 2]
+                if victim == "daemon":
+                    shop.kill()
+                    shop.start(wait=False)
+                else:
+                    kill_child(shop, victim)
+                kills[victim] += 1
+                killed_s = time.monotonic() + 0.02  # what was in the line already does not count
+                shop.wait_until(lambda: clerk.last_heard_s > killed_s, "answers again")  # noqa: B023
+                back_s.append(time.monotonic() - killed_s)
+            clerk.stop_scanning()
+            time.sleep(1.0)
+        finally:
+            clerk.leave()
+        ledger = Counter(
+            {
+                int(ITEM.search(name)[1]): readings
+                for name, readings in shop.rows(
+                    "SELECT name, count(*) FROM movement JOIN item USING (sku) WHERE kind = 'sale' GROUP BY sku"
+                )
+            }
+        )
+        assert shop.stop() == 0
+        assert_ledger_is_whole(shop)
+
+    said = clerk.acknowledged + clerk.late
+    back_s.sort()
+    with capsys.disabled():
+        print(
+            f"\n  {KILLS} kills ({dict(kills)}): sent {clerk.sent.total()}, acknowledged {clerk.acknowledged.total()},"
+            f" late {clerk.late.total()}, in the ledger {ledger.total()},"
+            f" said twice {(said - ledger).total()}; next answer after"
+            f" {back_s[len(back_s) // 2]:.2f} s (median), {back_s[-1]:.2f} s (worst)"
+        )
+    assert clerk.acknowledged - ledger == Counter(), "acknowledged, and not in the ledger"
+    assert ledger - clerk.sent == Counter(), "in the ledger more often than scanned"
+    assert ledger - said == Counter(), "in the ledger, and nobody was told"
+    assert clerk.late.total() <= OUTLET_WINDOW * KILLS
+
+
+def kill_child(shop: Shop, name: str) -> None:
+    """SIGKILL the child process of that name; wait until it exists."""
+
+    def find() -> int | None:
+        for folder in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if folder.name.isdigit() and (folder / "comm").read_text() == f"sk:{name}\n":
+                    pid = int(folder.name)
+                    if is_below(pid, shop.daemon.pid):
+                        return pid
+        return None
+
+    shop.wait_until(lambda: find() is not None, f"a process sk:{name}")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(find() or 0, signal.SIGKILL)
+
+
+def is_below(pid: int, ancestor: int) -> bool:
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return False
+
+
+def assert_ledger_is_whole(shop: Shop) -> None:
+    from gateway.ledger.audit import audit
+    from gateway.ledger.queries import connect
+
+    with contextlib.closing(connect(shop.ledger_path)) as ledger:
+        assert audit(ledger).findings == ()
