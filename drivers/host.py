@@ -37,6 +37,7 @@ from drivers.voiced import Voiced
 
 IDLE_AFTER_S = 0.05  # `Decoder.idle` is called when nothing came for this long ...
 IDLE_FOR_S = 2.0  # ... and again that often, until the line was quiet for this long
+STEADY_AFTER_S = 1.0  # a device that is gone sooner is not tried again at once
 QUIET_POLL_S = 1.0  # then the process sleeps
 ASK_POLL_S = 0.1  # devices that must be asked
 HEARTBEAT_S = 5.0  # the supervisor kills a driver that is silent for three of these
@@ -121,7 +122,7 @@ class Host:
                 self._wait(backoff_s * random.uniform(0.5, 1.0))
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
                 continue
-            backoff_s = BACKOFF_FIRST_S
+            opened_s = time.monotonic()
             self.state("running")
             decoder = driver.decoder(config)
             try:
@@ -132,6 +133,9 @@ class Host:
                 self.state("waiting", str(error))
             finally:
                 transport.close()
+            backoff_s = BACKOFF_FIRST_S
+            if time.monotonic() - opened_s < STEADY_AFTER_S:  # it opens, and then does not want us
+                self._wait(backoff_s)
 
     def run_event_driver(self, driver: EventDriver[Any], config: Any) -> None:
         """The driver runs in a thread of its own; the socket stays in this one."""
