@@ -24,6 +24,7 @@ class Conversation:
         self._answer_within_s = answer_within_s
         self._asked_s: float | None = None  # when a question is open
         self._heard_s: float | None = None
+        self._requested = False  # the first request follows the opening at once
         self._silences = 0
         self._was_said = False
 
@@ -33,10 +34,13 @@ class Conversation:
             if now_s - self._asked_s < self._answer_within_s:
                 return b""
             self._silences += 1
-        elif not self._opening and self._heard_s is not None and now_s - self._heard_s < self._period_s:
+        elif self._requested and self._heard_s is not None and now_s - self._heard_s < self._period_s:
             return b""
         self._asked_s = now_s
-        return self._opening.popleft() if self._opening else self._request
+        if self._opening:
+            return self._opening.popleft()
+        self._requested = True
+        return self._request
 
     def heard(self, now_s: float) -> None:
         """The device said something that makes sense."""

@@ -1,9 +1,9 @@
 """RFID readers that speak LLRP 1.0.1 or 1.1 over TCP (Impinj, Zebra and others); TLS where the reader has it.
 
 llrpkit's codec reads and writes the messages; everything else is here: the order of the start (wait for the
-reader's word that we own it, set the keep-alive, delete what the last owner left, add our ROSpec, enable it),
-the answer to each keep-alive, and the verdict that a reader without three of them is gone. Every connection
-starts anew. Fields of a tag report are optional: a reader may send neither antenna nor signal strength.
+reader's word that we own it, set the keep-alive, delete what the last owner left, add our ROSpec, enable and
+start it), the answer to each keep-alive, and the verdict that a reader without three of them is gone. Every
+connection starts anew. Fields of a report are optional: some readers send neither antenna nor RSSI.
 """
 
 from collections import deque
@@ -46,6 +46,8 @@ FROM_READER = frozenset(
         messages.ERROR_MESSAGE,
     )
 ) | {1023}  # a vendor's own message: skipped by its length
+
+MAY_BE_REFUSED = (messages.DELETE_ROSPEC_RESPONSE, messages.GET_READER_CONFIG_RESPONSE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,7 @@ class LlrpDecoder:
         elif isinstance(message, messages.ADD_ROSPEC_RESPONSE) and not _is_ok(message) and self._can_do_less:
             self._can_do_less = False
             self._start.insert(0, (add_rospec(self._config.antennas, plain=True), type(message)))
-        elif not _is_ok(message) and not isinstance(message, messages.GET_READER_CONFIG_RESPONSE):
+        elif not _is_ok(message) and not isinstance(message, MAY_BE_REFUSED):
             self._gone = f"the reader refused our {_what(message)}"
         self._next(now_s)
 
@@ -181,6 +183,8 @@ def readings_of(message: LLRPMessage) -> list[AnyReading]:
         return []
     if _is_ok(message):
         return [Health(status=type(message).__name__.lower())]
+    if isinstance(message, messages.DELETE_ROSPEC_RESPONSE):
+        return [Health(status="delete_rospec_response", quality="there was nothing to delete")]
     status = message.llrp_status
     code = _name(enums.StatusCode, status.status_code)
     error = f"{_what(message)} refused: {code} {status.error_description}".rstrip()
@@ -217,7 +221,7 @@ def set_keepalive(period_s: int) -> LLRPMessage:
 
 
 def add_rospec(antennas: tuple[int, ...], *, plain: bool = False) -> LLRPMessage:
-    """Read without end from when it is enabled, on these antennas (none: on all); a report for every tag.
+    """Read without end from when it is started, on these antennas (none: on all); a report for every tag.
 
     `plain`: ask for nothing that is specific to an air protocol.
     """
@@ -236,9 +240,7 @@ def add_rospec(antennas: tuple[int, ...], *, plain: bool = False) -> LLRPMessage
         ro_spec=params.ROSpec(
             ro_spec_id=ROSPEC_ID,
             ro_boundary_spec=params.ROBoundarySpec(
-                ro_spec_start_trigger=params.ROSpecStartTrigger(
-                    ro_spec_start_trigger_type=enums.ROSpecStartTriggerType.Immediate
-                ),
+                ro_spec_start_trigger=params.ROSpecStartTrigger(),  # by our word START_ROSPEC
                 ro_spec_stop_trigger=params.ROSpecStopTrigger(),
             ),
             spec_parameters=[
@@ -271,6 +273,7 @@ def _start(config: LlrpConfig) -> list[tuple[LLRPMessage, type[LLRPMessage]]]:
         (delete_all_rospecs(), messages.DELETE_ROSPEC_RESPONSE),
         (add_rospec(config.antennas), messages.ADD_ROSPEC_RESPONSE),
         (enable_rospec(), messages.ENABLE_ROSPEC_RESPONSE),
+        (messages.START_ROSPEC(ro_spec_id=ROSPEC_ID), messages.START_ROSPEC_RESPONSE),
         (
             messages.GET_READER_CONFIG(requested_data=enums.GetReaderConfigRequestedData.AntennaProperties),
             messages.GET_READER_CONFIG_RESPONSE,
