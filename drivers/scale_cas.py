@@ -73,7 +73,7 @@ class CasDecoder(PolledScale):
         for body_bytes in BODY_BYTES:
             frame = data[at : at + 2 + body_bytes + 3]
             body = frame[2 : 2 + body_bytes]
-            is_whole = frame[1:2] == b"\x02" and frame[-3:] == bytes([lrc(body)]) + b"\x03\x04"
+            is_whole = frame[1:2] == b"\x02" and frame[2 + body_bytes :] == bytes([lrc(body)]) + b"\x03\x04"
             if is_whole and (reading := _weight(body, frame.hex())):
                 return len(frame), (reading,)
         return (
