@@ -1,4 +1,4 @@
-"""A real shop for tests: the daemon as a process of its own, scanners as ptys, the ledger read from outside."""
+"""A real shop for tests: the daemon is a process, scanners are ptys, the ledger is read from outside."""
 
 import contextlib
 import os
@@ -32,10 +32,10 @@ class PtyScanner:
         self.master, slave = pty.openpty()
         tty.setraw(self.master)
         tty.setraw(slave)
-        self.port = str(folder / f"{name}.tty")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.port)
-        os.symlink(os.ttyname(slave), self.port)
+        link = folder / f"{name}.tty"
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.ttyname(slave))
+        self.port = str(link)
         self._slave = slave  # held open: a pty whose last slave closes forgets what was under way
         self._heard = b""
 

@@ -1,4 +1,4 @@
-"""Nothing acknowledged is lost, nothing counts twice: SIGKILL at random moments while 300 scans a second flow."""
+"""Nothing acknowledged is lost, nothing counts twice: SIGKILL at random while 300 scans a second flow."""
 
 import contextlib
 import os
@@ -97,7 +97,8 @@ def test_whatever_is_killed_each_acknowledged_scan_is_in_the_ledger_exactly_once
             {
                 int(ITEM.search(name)[1]): readings
                 for name, readings in shop.rows(
-                    "SELECT name, count(*) FROM movement JOIN item USING (sku) WHERE kind = 'sale' GROUP BY sku"
+                    "SELECT name, count(*) FROM movement JOIN item USING (sku)"
+                    " WHERE kind = 'sale' GROUP BY sku"
                 )
             }
         )
@@ -108,9 +109,9 @@ def test_whatever_is_killed_each_acknowledged_scan_is_in_the_ledger_exactly_once
     back_s.sort()
     with capsys.disabled():
         print(
-            f"\n  {KILLS} kills ({dict(kills)}): sent {clerk.sent.total()}, acknowledged {clerk.acknowledged.total()},"
-            f" late {clerk.late.total()}, in the ledger {ledger.total()},"
-            f" said twice {(said - ledger).total()}; next answer after"
+            f"\n  {KILLS} kills ({dict(kills)}): sent {clerk.sent.total()},"
+            f" acknowledged {clerk.acknowledged.total()}, late {clerk.late.total()},"
+            f" in the ledger {ledger.total()}, said twice {(said - ledger).total()}; next answer after"
             f" {back_s[len(back_s) // 2]:.2f} s (median), {back_s[-1]:.2f} s (worst)"
         )
     assert clerk.acknowledged - ledger == Counter(), "acknowledged, and not in the ledger"
