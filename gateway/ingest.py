@@ -7,12 +7,13 @@ before COMMIT has returned, so whoever hears the beep may rely on it.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 import zmq
+from msgspec.structs import replace
 
 from drivers.bus import Acks, Delivery, Event, Hello, Hint, Inlet, Late, Progress, Status, encode
 from drivers.contract import AnyReading, Document, Garbled, Humidity, Outcome, Scan, Temperature, Weight
@@ -38,6 +39,7 @@ class Round:
     """One transaction under way: what it books, and what may be said once it is on disk."""
 
     batch: Batch
+    today: str | None  # in the shop; None while the clock is not trusted
     replies: list[tuple[bytes, Acks]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     marks: list[tuple[Run, int]] = field(default_factory=list)  # high-water marks as they were
@@ -58,6 +60,7 @@ class Ingest:
     ) -> None:
         self._shop = settings.shop
         self._zone = ZoneInfo(settings.shop.timezone)
+        self._block_expired = settings.shop.expired == "block"
         self._devices = {device.name: device for device in settings.devices}
         self._writer = writer
         self._telemetry = telemetry
@@ -77,7 +80,7 @@ class Ingest:
             if self._inlet.wait(CURSOR_ALONE_AFTER_S if self._cursors else QUIET_POLL_S):
                 self._take_what_is_there()
             if self._cursors and time.monotonic() - self._cursor_since_s >= CURSOR_ALONE_AFTER_S:
-                self._close(Round(self._writer.batch()))
+                self._close(self._begin())
             if self._telemetry.changed:
                 self._telemetry.changed = False
                 self._publish([], devices_changed=True)
@@ -99,7 +102,7 @@ class Ingest:
             else:
                 self._telemetry.device("bus", "", "noise", f"a message that makes no sense: {message}")
         for group in rounds(deliveries):
-            round_ = Round(self._writer.batch())
+            round_ = self._begin()
             for peer, delivery in group:
                 self._deliver(round_, peer, delivery)
             self._close(round_)
@@ -131,8 +134,8 @@ class Ingest:
         """What became of one reading, and whether that has to be remembered on disk."""
         idem = f"{delivery.device}/{delivery.boot}/{delivery.first_seq + at}"
         if isinstance(reading, Scan):
-            moment = self._moment(round_.batch, delivery.ages_ms[at])
-            if self._is_bounce(delivery.device, reading, moment.now_s):
+            moment = self._moment(round_, delivery.device, delivery.ages_ms[at])
+            if self._is_bounce(delivery.device, reading, moment):
                 return OK, False
             effect = interpret(reading, self._station(delivery.device), self._shelves, moment)
             return self._carry_out(round_, effect, reading, delivery.device, idem)
@@ -237,12 +240,12 @@ class Ingest:
         station = self._station(str(body.get("device") or device))
         if body.get("mode"):
             station = replace(station.home(), mode=str(body["mode"]))
+        moment = self._moment(round_, station.device, age_ms)
         if body.get("qty"):
-            moment = self._moment(round_.batch, age_ms)
             station = replace(station, next_quantity=int(str(body["qty"])), next_quantity_s=moment.now_s)
         aim = body.get("aim")
         scan = Scan(str(body.get("code", "")), str(aim) if aim else None)
-        effect = interpret(scan, station, self._shelves, self._moment(round_.batch, age_ms))
+        effect = interpret(scan, station, self._shelves, moment)
         if body.get("mode"):  # for this one scan only
             effect = replace(effect, station=self._station(station.device))
         return self._carry_out(round_, effect, scan, device, idem)
@@ -263,9 +266,9 @@ class Ingest:
             """SELECT device, boot, seq, parked.code, data, aim, mode, loc, qty, wall_us, clock_q
                FROM parked JOIN code USING (code) WHERE state = 'parked' ORDER BY wall_us"""
         ).fetchall()
-        round_ = Round(self._writer.batch())
+        round_ = self._begin()
         for device, boot, seq, _, data, aim, mode, location, quantity, wall_us, quality in rows:
-            moment = replace(self._moment(round_.batch, 0), occurred_us=wall_us, quality=quality)
+            moment = replace(self._moment(round_, device, 0), occurred_us=wall_us, quality=quality)
             station = Station.at_home(device, mode, location)
             if quantity > 1:
                 station = replace(station, next_quantity=quantity, next_quantity_s=moment.now_s)
@@ -319,7 +322,7 @@ class Ingest:
         """A driver is back: say what its earlier runs booked and may never have voiced."""
         device, boot, ledger = hello.device, hello.boot, self._writer.connection
         if hello.announced:
-            round_ = Round(self._writer.batch())
+            round_ = self._begin()
             round_.batch.statements += forget_earlier(device, boot)
             self._close(round_)
             return
@@ -353,17 +356,23 @@ class Ingest:
         elif isinstance(reading, Weight) and reading.value is not None and reading.stable:
             self._telemetry.sample(device, reading.unit or "", wall_us, "weight", float(reading.value))
 
-    def _moment(self, batch: Batch, age_ms: int) -> Moment:
-        stamp = batch.stamp
-        today = None
-        if stamp.quality != "none":
-            today = datetime.fromtimestamp(stamp.wall_us / 1e6, self._zone).date().isoformat()
+    def _begin(self) -> Round:
+        batch = self._writer.batch()
+        if batch.stamp.quality == "none":
+            return Round(batch, None)
+        return Round(batch, datetime.fromtimestamp(batch.stamp.wall_us / 1e6, self._zone).date().isoformat())
+
+    def _moment(self, round_: Round, station: str, age_ms: int) -> Moment:
+        stamp = round_.batch.stamp
+        now_s = stamp.mono_ns / 1e9 - age_ms / 1000
+        _, last_s = self._last_scan.get(station, ("", now_s))
         return Moment(
-            now_s=stamp.mono_ns / 1e9 - age_ms / 1000,
+            now_s=now_s,
+            idle_s=now_s - last_s,
             occurred_us=stamp.wall_us - age_ms * 1000,
             quality=stamp.quality,
-            today=today,
-            block_expired=self._shop.expired == "block",
+            today=round_.today,
+            block_expired=self._block_expired,
             rcn_region=self._shop.rcn_region,
             rcn_template=self._shop.rcn_template,
         )
@@ -379,14 +388,12 @@ class Ingest:
             self._stations[name] = Station.at_home(name, mode, location)
         return self._stations[name]
 
-    def _is_bounce(self, device: str, scan: Scan, now_s: float) -> bool:
+    def _is_bounce(self, device: str, scan: Scan, moment: Moment) -> bool:
         """The very previous reading was the same code, milliseconds ago: the trigger bounced."""
         known = self._devices.get(device)
-        if known is None or known.bounce_ms == 0:
-            return False
-        data, at_s = self._last_scan.get(device, ("", 0.0))
-        self._last_scan[device] = (scan.data, now_s)
-        return data == scan.data and now_s - at_s < known.bounce_ms / 1000
+        data, _ = self._last_scan.get(device, ("", 0.0))
+        self._last_scan[device] = (scan.data, moment.now_s)
+        return known is not None and data == scan.data and moment.idle_s < known.bounce_ms / 1000
 
     def _publish(self, events: list[Event], *, devices_changed: bool = False) -> None:
         hint = Hint(self._writer.last_seq, events[-EVENTS_PER_HINT_MAX:], devices_changed)

@@ -1,8 +1,11 @@
 """What a reading means for the shop: movements, a change of mode, or a question for a person. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from drivers.contract import Outcome, OutcomeCode, Scan
 from gateway.stock import stations
@@ -26,11 +29,11 @@ class Shelves(Protocol):
         """(seq, movement) of what this scanner booked last and nobody took back yet; [] when too old."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """When a reading happened, and what the shop has decided about such moments."""
 
     now_s: float  # monotonic, of the reading
+    idle_s: float  # since the station's last reading
     occurred_us: int
     quality: str
     today: str | None  # YYYY-MM-DD in the shop; None while the clock is not trusted
@@ -51,8 +54,7 @@ class Parked:
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(msgspec.Struct, frozen=True):
     """What one reading comes to. Nothing has happened yet: the ledger carries it out, whole or not at all."""
 
     outcome: Outcome
@@ -79,9 +81,8 @@ DESTINATION_IS_SHELF: dict[str, tuple[Kind, str]] = {
 
 def interpret(scan: Scan, station: Station, shelves: Shelves, moment: Moment) -> Effect:
     """One scan at one station."""
-    if station.last_s and moment.now_s - station.last_s > HOME_AFTER_S and station.mode != station.home_mode:
+    if moment.idle_s > HOME_AFTER_S and station.mode != station.home_mode:
         station = station.home()
-    station = replace(station, last_s=moment.now_s)
     if scan.data.startswith(COMMAND_PREFIX):
         return _command(scan.data, station, shelves, moment)
     coded = read(scan.data, scan.aim, moment.rcn_region, moment.rcn_template)
@@ -139,8 +140,7 @@ def _item(
     if quantity == 0:
         text = f"{known.item.name} is sold by weight: scan SK/QTY/<grams> first"
         return Effect(Outcome("refused", text), station)
-    station = replace(station, next_quantity=0)
-    return _book(coded, known.item, quantity, origin, station, shelves, moment)
+    return _book(coded, known.item, quantity, origin, _without_quantity(station), shelves, moment)
 
 
 def _unknown(scan: Scan, candidates: Sequence[Coded], station: Station, moment: Moment) -> Effect:
@@ -157,7 +157,7 @@ def _unknown(scan: Scan, candidates: Sequence[Coded], station: Station, moment: 
         location=station.location,
         quantity=station.quantity_waiting(moment.now_s) or 1,
     )
-    station = replace(station, next_quantity=0)
+    station = _without_quantity(station)
     return Effect(Outcome("unknown", f"{scan.data}: unknown, parked"), station, parked=parked)
 
 
@@ -173,6 +173,11 @@ def _look(item: Item, station: Station, shelves: Shelves, moment: Moment) -> Eff
     if dates:
         parts.append(f"first expires {dates[0]}")
     return Effect(Outcome("shown", f"{item.name}: {', '.join(parts)}"), station, sku=item.sku, left=left)
+
+
+def _without_quantity(station: Station) -> Station:
+    """The typed quantity was for one item."""
+    return replace(station, next_quantity=0) if station.next_quantity else station
 
 
 def _quantity(coded: Coded, known: Known, station: Station, moment: Moment) -> tuple[int, QuantitySource]:

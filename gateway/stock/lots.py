@@ -1,10 +1,9 @@
 """Which lot leaves the shelf: first expired, first out, among what may still be sold."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class LotStock:
+class LotStock(msgspec.Struct, frozen=True, gc=False):
     """A lot at one location. `lot` is "" when nobody knows it; `expires_on` is YYYY-MM-DD."""
 
     lot: str

@@ -1,6 +1,7 @@
 """What a scanner is doing just now, and the command codes that change it."""
 
-from dataclasses import dataclass, replace
+import msgspec
+from msgspec.structs import replace
 
 COMMAND_PREFIX = "SK/"  # an item code can never begin with it
 NEXT_QUANTITY_S = 30.0  # SK/QTY applies to the next item within this time
@@ -19,8 +20,7 @@ MODES = {
 WASTE_REASONS = ("expired", "damaged", "stolen", "tasting", "own-use", "donated")
 
 
-@dataclass(frozen=True, slots=True)
-class Station:
+class Station(msgspec.Struct, frozen=True, gc=False):
     """A scanner with its mode and place."""
 
     device: str
@@ -32,7 +32,6 @@ class Station:
     destination: str = ""  # of a move
     next_quantity: int = 0  # 0: none waiting
     next_quantity_s: float = 0.0  # monotonic time at which it was set
-    last_s: float = 0.0  # monotonic time of the last reading
 
     @classmethod
     def at_home(cls, device: str, mode: str, location: str) -> "Station":
