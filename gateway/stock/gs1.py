@@ -94,15 +94,39 @@ def explain(data: str, aim: str | None = None, region: str = "", template: str =
 
 
 def coded(data: str, aim: str | None, region: str, template: str) -> tuple[Coded, ...]:
-    """For ingest: the meanings that name something, else the text as the shop's own code, else the error."""
+    """For ingest: the meanings that name something, else the text as the shop's own code, else the error.
+
+    Meanings that name the same thing become one, with what they agree on: a lot that may have swallowed a
+    date is no lot. Eight digits without AIM may be the shop's own code besides.
+    """
     explanation = explain(data, aim, region, template)
-    named = tuple(_coded(meaning) for meaning in explanation.candidates if meaning.code)
-    if named:
-        return tuple(dict.fromkeys(named))
+    by_code: dict[str, Coded] = {}
+    for meaning in explanation.candidates:
+        if meaning.code:
+            said = _coded(meaning)
+            by_code[said.code] = _agreed(by_code.get(said.code, said), said)
+    if by_code:
+        own = (Coded(data),) if aim is None and len(data) == 8 else ()
+        return (*by_code.values(), *own)
     is_gs1 = aim in GS1_AIM or GS in data or data.startswith(LINK_SCHEMES) or (aim or "")[:2] == "]E"
     if explanation.errors and (is_gs1 or (data.isdecimal() and len(data) in (12, 13, 14))):
         return (Coded("", error="; ".join(explanation.errors)),)
     return (Coded(data),)
+
+
+def _agreed(one: Coded, other: Coded) -> Coded:
+    """What both say."""
+    if one == other:
+        return one
+    return Coded(
+        one.code,
+        lot=one.lot if one.lot == other.lot else "",
+        expires_on=one.expires_on if one.expires_on == other.expires_on else None,
+        serial=one.serial if one.serial == other.serial else None,
+        grams=one.grams if one.grams == other.grams else None,
+        count=one.count if one.count == other.count else None,
+        price_minor=one.price_minor if one.price_minor == other.price_minor else None,
+    )
 
 
 def lookup_code(data: str, aim: str | None = None) -> str | None:

@@ -157,6 +157,16 @@ def test_a_shops_own_code_stays_as_it_is() -> None:
     assert coded("12345678", None, "", "") == (Coded("12345678"),)
 
 
+def test_a_doubtful_lot_is_not_booked_and_the_item_is() -> None:
+    assert coded("010703206980498810032915210526", "]C1", "", "") == (Coded("07032069804988"),)
+
+
+def test_eight_digits_may_be_an_item_or_the_shops_own_code() -> None:
+    meanings = read("02345673")
+
+    assert [one.code for one in meanings] == ["00000002345673", "00023456000073", "02345673"]
+
+
 def test_a_weighed_label_reaches_ingest_in_grams() -> None:
     (meaning,) = coded("01070320698049883103000195", "]C1", "", "")
 
