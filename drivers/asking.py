@@ -2,24 +2,29 @@
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import cycle
 
 SILENCES_BEFORE_DOUBT = 3
 
 
 class Conversation:
-    """Start-up commands one after the other, each after the answer to the one before; then a request.
+    """Start-up commands, each after the answer to the one before; then the requests, in turn and for ever.
 
-    The request is made again `period_s` after whatever was heard last.
+    The next request is made `period_s` after whatever was heard last.
 
     An answer that does not come within `answer_within_s` is a silence: the next thing is asked, since a
     device may miss one command and still work. Time is the host's, passed in.
     """
 
     def __init__(
-        self, opening: Sequence[bytes], request: bytes, period_s: float, answer_within_s: float = 1.0
+        self,
+        opening: Sequence[bytes],
+        requests: Sequence[bytes],
+        period_s: float,
+        answer_within_s: float = 1.0,
     ) -> None:
         self._opening = deque(opening)
-        self._request = request
+        self._requests = cycle(requests)
         self._period_s = period_s
         self._answer_within_s = answer_within_s
         self._asked_s: float | None = None  # when a question is open
@@ -40,7 +45,7 @@ class Conversation:
         if self._opening:
             return self._opening.popleft()
         self._requested = True
-        return self._request
+        return next(self._requests)
 
     def heard(self, now_s: float) -> None:
         """The device said something that makes sense."""

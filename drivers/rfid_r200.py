@@ -62,7 +62,7 @@ class R200Decoder:
         self._baud = config.baud
         self._talk = Conversation(
             opening=[command(STOP), set_power(config.power_dbm)],
-            request=poll_many(ROUNDS),
+            requests=[poll_many(ROUNDS)],
             period_s=QUIET_S,
         )
 
