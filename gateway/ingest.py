@@ -4,6 +4,7 @@ Group commit: what has arrived is taken without waiting, committed once and answ
 before COMMIT has returned, so whoever hears the beep may rely on it.
 """
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -140,7 +141,11 @@ class Ingest:
             effect = interpret(reading, self._station(delivery.device), self._shelves, moment)
             return self._carry_out(round_, effect, reading, delivery.device, idem)
         if isinstance(reading, Document):
-            return self._document(round_, reading, delivery.device, delivery.ages_ms[at], idem)
+            try:
+                return self._document(round_, reading, delivery.device, delivery.ages_ms[at], idem)
+            except (KeyError, TypeError, ValueError, sqlite3.Error) as error:  # a peer's bytes, not our bug
+                text = f'this document of kind "{reading.kind}" makes no sense: {error!r}'
+                return Outcome("refused", text), False
         wall_us = round_.batch.stamp.wall_us
         if isinstance(reading, Garbled):
             round_.events.append(Event(delivery.device, "garbled", reading.error, "", wall_us))
@@ -223,13 +228,13 @@ class Ingest:
                 batch.statements.append(
                     (
                         "UPDATE parked SET state = 'dismissed' WHERE code = ? AND state = 'parked'",
-                        (body["code"],),
+                        (str(body["code"]),),
                     )
                 )
                 return OK, True
             case "alert":
                 state = {"ack": "ack", "snooze": "ack", "close": "closed"}[str(body["do"])]
-                batch.statements.append(("UPDATE alert SET state = ? WHERE id = ?", (state, body["id"])))
+                batch.statements.append(("UPDATE alert SET state = ? WHERE id = ?", (state, int(body["id"]))))
                 return OK, True
         return Outcome("refused", f'nobody here understands a document of kind "{document.kind}"'), False
 

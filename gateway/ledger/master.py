@@ -22,13 +22,19 @@ COLUMNS = (
 def upsert_item(row: Mapping[str, Any], now_us: int) -> list[Statement]:
     """`row` has "sku", any of COLUMNS, and "codes": [[code, units], ...]. What is absent stays as it is."""
     given = [name for name in COLUMNS if name in row]
+    slots = ["coalesce(?, (SELECT name FROM item WHERE sku = ?), ?)"]  # of the name, which may not be absent
+    values: list[object] = [row.get("name"), row["sku"], row["sku"]]
+    for name in given:
+        if name != "name":
+            slots.append("?")
+            values.append(row[name])
+    named = ["name", *(name for name in given if name != "name")]
     statements: list[Statement] = [
         (
-            f"INSERT INTO item (sku, changed_us, {', '.join(given)})"
-            f" VALUES (?, ?, {', '.join('?' * len(given))})"
+            f"INSERT INTO item (sku, changed_us, {', '.join(named)}) VALUES (?, ?, {', '.join(slots)})"
             " ON CONFLICT DO UPDATE SET changed_us = excluded.changed_us"
-            + "".join(f", {name} = excluded.{name}" for name in given),
-            (row["sku"], now_us, *(row[name] for name in given)),
+            + "".join(f", {name} = excluded.{name}" for name in named),
+            (row["sku"], now_us, *values),
         )
     ]
     statements += [name_code(code, row["sku"], units) for code, units in row.get("codes", [])]
