@@ -98,3 +98,27 @@ def test_every_answer_forbids_what_a_page_never_does(shop: RealShop) -> None:
     assert "unsafe" not in headers["content-security-policy"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["set-cookie"] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("undo", {"seq": "first"}),
+        ("name_code", {}),
+        ("items", {"rows": [{"sku": "x", "name": ["a", "list"]}]}),
+        ("items", {"rows": [{"sku": "x", "name": "X", "unit": "barrel"}]}),
+        ("alert", {"id": {"a": 1}, "do": "ack"}),
+        ("alert", {"id": 1, "do": "forget"}),
+        ("nonsense", {}),
+    ],
+)
+def test_a_document_that_makes_no_sense_is_refused_and_counting_goes_on(
+    shop: RealShop, kind: str, body: dict[str, object]
+) -> None:
+    from gateway.cli.opened import tell
+    from gateway.config import load
+
+    code, text = tell(load(shop.data_dir / "config.toml").settings, kind, body)
+
+    assert (code, bool(text)) == ("refused", True)
+    assert shop.process.poll() is None
