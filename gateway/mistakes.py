@@ -87,6 +87,9 @@ def told(page: Page, subject: Subject, error: Any) -> Problem:
     if kind in ("missing", "missing_argument"):
         said = f'{subject.owner(loc[:-1])}: "{loc[-1]}" is missing; add a line {loc[-1]} = ...'
         return page.problem(where[:-1], said, "SK-C06", subject.device)
+    if kind == "value_error" and not loc:
+        said = f"{subject.owner(())}: {error['ctx']['error']}"
+        return page.problem(where, said, "SK-C10", subject.device)
     remedy, code = _remedy(kind, value, _annotation(subject.shape, loc), error)
     return page.problem(where, f"{subject.option(loc)} is {shown(value)}{remedy}", code, subject.device)
 

@@ -375,6 +375,30 @@ def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     assert load(path).settings.shop.name == "Harbour"
 
 
+def test_an_updated_driver_package_is_asked_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = foreign_driver(tmp_path, monkeypatch, ACME)
+    path = tmp_path / "config.toml"
+    path.write_text('[[device]]\nname = "door"\ndriver = "acme"\ngrip = 3\n')
+    assert load(path).problems == ()
+    module.write_text(ACME.replace("grip: int", "hold: int"))
+
+    (problem,) = load(path).problems
+
+    assert problem.text.startswith('device "door": "grip" is not an option; use "hold", "name", "driver"')
+
+
+def test_a_driver_may_check_what_belongs_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picky = "    def __post_init__(self):\n        raise ValueError('grip and hold exclude each other')\n"
+    foreign_driver(tmp_path, monkeypatch, ACME.replace("class AcmeDriver", f"{picky}class AcmeDriver"))
+    path = tmp_path / "config.toml"
+    path.write_text('[[device]]\nname = "door"\ndriver = "acme"\ngrip = 3\n')
+
+    (problem,) = load(path).problems
+
+    assert (problem.line, problem.code) == (1, "SK-C10")
+    assert problem.text == 'device "door": grip and hold exclude each other'
+
+
 def test_a_spoilt_file_leaves_the_last_good_settings_in_use(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(GOOD)
@@ -463,12 +487,7 @@ def test_a_mistake_in_the_environment_is_told_there(tmp_path: Path, monkeypatch:
 def test_a_foreign_driver_that_kills_the_checker_stops_its_own_device_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies: str
 ) -> None:
-    (tmp_path / "acme_scanner.py").write_text(f"import os\n{dies}\n")
-    info = tmp_path / "acme_scanner-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-scanner\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[storekeeper.drivers]\nacme = acme_scanner:AcmeDriver\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    foreign_driver(tmp_path, monkeypatch, f"import os\n{dies}\n")
     path = tmp_path / "config.toml"
     path.write_text(GOOD + '[[device]]\nname = "door"\ndriver = "acme"\n')
 
@@ -497,6 +516,32 @@ def test_every_option_of_the_example_has_its_comment() -> None:
     ]
 
     assert bare == []
+
+
+ACME = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True, slots=True)
+class AcmeConfig:
+    grip: int = 1
+
+class AcmeDriver:
+    Config = AcmeConfig
+    def open(self, config): ...
+    def decoder(self, config): ...
+"""
+
+
+def foreign_driver(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> Path:
+    """Somebody's pip package with the driver "acme", as pip would have left it; its module."""
+    module = folder / "acme_scanner.py"
+    module.write_text(source)
+    info = folder / "acme_scanner-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-scanner\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[storekeeper.drivers]\nacme = acme_scanner:AcmeDriver\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return module
 
 
 def missing_options(example: str) -> list[str]:
