@@ -51,7 +51,9 @@ class Clock:
 
 def _quality() -> Quality:
     """What the kernel says of its own clock: disciplined by NTP, set from a hardware clock, or neither."""
-    buffer = ctypes.create_string_buffer(256)  # struct timex is 208 bytes on 64-bit Linux; modes = 0 only asks
+    buffer = ctypes.create_string_buffer(
+        256
+    )  # struct timex is 208 bytes on 64-bit Linux; modes = 0 only asks
     state = ctypes.CDLL(None, use_errno=True).adjtimex(buffer)
     status = int.from_bytes(buffer.raw[40:44], "little")
     if state >= 0 and not status & STA_UNSYNC:
@@ -62,4 +64,6 @@ def _quality() -> Quality:
 def uuid7(wall_us: int, random_10: bytes) -> bytes:
     """RFC 9562 UUID version 7: 48 bits of milliseconds, then `random_10` with version and variant set."""
     head = (wall_us // 1000).to_bytes(6, "big")
-    return head + bytes([0x70 | random_10[0] & 0x0F, random_10[1], 0x80 | random_10[2] & 0x3F]) + random_10[3:]
+    return (
+        head + bytes([0x70 | random_10[0] & 0x0F, random_10[1], 0x80 | random_10[2] & 0x3F]) + random_10[3:]
+    )
