@@ -108,7 +108,7 @@ class Line:
         v5 = self._broker.protocol == "5"
         properties = None
         if v5:
-            properties = Properties(PacketTypes.CONNECT)
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types here
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
         self._client.connect(
             self._broker.host,
@@ -181,7 +181,7 @@ class Line:
         self.why_down = self.why_down or str(reason)
 
     def _message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._on_message(Received(message.topic, message.payload, message.retain, message.mid))
+        self._on_message(Received(message.topic, bytes(message.payload), message.retain, message.mid))
 
     def _published(
         self, _client: Client, _data: Any, mid: int, _reason: ReasonCode, _properties: Properties | None
@@ -202,6 +202,6 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
 def _will_delay(v5: bool) -> Properties | None:
     if not v5:
         return None
-    properties = Properties(PacketTypes.WILLMESSAGE)
+    properties = Properties(PacketTypes.WILLMESSAGE)  # type: ignore[no-untyped-call]  # paho has no types here
     properties.WillDelayInterval = WILL_DELAY_S
     return properties
