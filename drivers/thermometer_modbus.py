@@ -25,13 +25,14 @@ from drivers.framing import Frame, FrameSearch, Noise
 from drivers.line_doubt import LineDoubt
 
 HEAD_BYTES, OVERHEAD_BYTES = 3, 5
+REQUEST_BYTES = 8  # many adapters hear their own question: an echo is neither a reply nor noise
 DATA_BYTES_MAX = 250
 SLAVE_MAX = 247
 FUNCTIONS = (0x03, 0x04)
 EXCEPTION_BIT = 0x80
 REGISTERS = 2
 CELSIUS_MIN, CELSIUS_MAX = -60.0, 150.0  # what such a probe can say; beyond it is a broken one
-STALE_AFTER_PERIODS = 3
+STALE_AFTER_PERIODS, STALE_S_MIN = 3, 5.0
 EXCEPTIONS = {
     1: "illegal function: set function to 3 or 4, the other one",
     2: "illegal data address: set register to what the manual says",
@@ -77,6 +78,7 @@ class ModbusDecoder:
         self._doubt = LineDoubt(config.baud)
         self._heard_s: dict[int, float] = {}
         self._stale: set[int] = set()
+        self._patience_s = max(STALE_AFTER_PERIODS * config.period_s, STALE_S_MIN)
         self._talk = Conversation(
             opening=[],
             requests=[request(slave, config.function, config.register, REGISTERS) for slave in config.slaves],
@@ -96,7 +98,7 @@ class ModbusDecoder:
             readings.append(Health(status="silent", error=error))
         for slave in self._config.slaves:
             silent_s = now_s - self._heard_s.setdefault(slave, now_s)
-            if silent_s > STALE_AFTER_PERIODS * self._config.period_s and slave not in self._stale:
+            if silent_s > self._patience_s and slave not in self._stale:
                 self._stale.add(slave)
                 error = f"slave {slave} has not answered for {silent_s:.0f} s: check its wires and its number"
                 readings.append(Health(status=f"stale slave {slave}", error=error))
@@ -112,6 +114,8 @@ class ModbusDecoder:
                 readings += [garbled("noise between frames", piece.data), *self._doubt.bad(piece.data)]
                 continue
             self._doubt.good()
+            if _is_echo(piece.data):
+                continue
             self._talk.heard(now_s)
             slave = piece.data[0]
             if slave in self._config.slaves:
@@ -136,8 +140,8 @@ def readings_of(frame: bytes, sensor: str | None = None) -> list[AnyReading]:
     readings: list[AnyReading] = [Temperature(celsius=celsius, sensor=sensor, raw_hex=raw_hex)]
     if len(data) >= 4:
         percent = int.from_bytes(data[2:4], "big") / 10
-        quality = None if percent <= 100 else "out_of_range"
-        readings.append(Humidity(percent, quality=quality, sensor=sensor))
+        doubt = None if percent <= 100 else "out_of_range"
+        readings.append(Humidity(percent, quality=doubt, sensor=sensor))
     return readings
 
 
@@ -162,9 +166,15 @@ def _frame_bytes(head: bytes) -> int:
         return 0
     if function & EXCEPTION_BIT and function & ~EXCEPTION_BIT in FUNCTIONS:
         return OVERHEAD_BYTES
+    if function in FUNCTIONS and size == 0:
+        return REQUEST_BYTES
     if function not in FUNCTIONS or size % 2 or not 2 <= size <= DATA_BYTES_MAX:
         return 0
     return OVERHEAD_BYTES + size
+
+
+def _is_echo(frame: bytes) -> bool:
+    return len(frame) == REQUEST_BYTES and frame[2] == 0
 
 
 def _is_frame(frame: bytes) -> bool:

@@ -12,10 +12,10 @@ from annotated_types import Ge, Le
 
 from drivers.asking import Conversation
 from drivers.contract import AnyReading, Decoder, Health, Humidity, Temperature, Transport, garbled
-from drivers.framing import Frame, FrameSearch, Noise
 from drivers.i2c import I2cSlave, Slave
 
 FRAME_BYTES = 6
+HALF_FRAME_S = 0.5
 MEASURE = bytes.fromhex("2400")  # high repeatability, the bus stays free meanwhile
 MEASURING_S = 0.015
 
@@ -38,33 +38,43 @@ class Sht3xDriver:
 
 
 class Sht3xDecoder:
-    """Asks for a measurement each period."""
+    """Asks for a measurement each period.
+
+    The bus delivers six bytes a read, so a bad measurement is dropped whole: its two words look alike, and a
+    search byte by byte could take a humidity for a temperature.
+    """
 
     def __init__(self, period_s: float) -> None:
-        self._frames = FrameSearch(FRAME_BYTES, lambda head: FRAME_BYTES, _is_frame)
+        self._pending = b""
+        self._last_s = 0.0
         self._talk = Conversation(opening=[], requests=[MEASURE], period_s=period_s)
 
     def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
-        return self._read(self._frames.feed(chunk, now_s), now_s)
+        self._last_s = now_s
+        data = self._pending + chunk
+        whole = len(data) - len(data) % FRAME_BYTES
+        self._pending = data[whole:]
+        readings: list[AnyReading] = []
+        for at in range(0, whole, FRAME_BYTES):
+            frame = data[at : at + FRAME_BYTES]
+            if _is_frame(frame):
+                self._talk.heard(now_s)
+                readings += readings_of(frame)
+            else:
+                readings.append(garbled("crc", frame))
+        return readings
 
     def idle(self, now_s: float) -> list[AnyReading]:
-        readings = self._read(self._frames.idle(now_s), now_s)
+        readings: list[AnyReading] = []
+        if self._pending and now_s - self._last_s >= HALF_FRAME_S:
+            readings.append(garbled("half a measurement", self._pending))
+            self._pending = b""
         if self._talk.falls_silent():
             readings.append(Health(status="silent", error="no measurement came: check the probe's wires"))
         return readings
 
     def pending_bytes(self, now_s: float) -> bytes:
         return self._talk.next_bytes(now_s)
-
-    def _read(self, found: list[Frame | Noise], now_s: float) -> list[AnyReading]:
-        readings: list[AnyReading] = []
-        for piece in found:
-            if isinstance(piece, Noise):
-                readings.append(garbled("crc", piece.data))
-                continue
-            self._talk.heard(now_s)
-            readings += readings_of(piece.data)
-        return readings
 
 
 class Sht3xTransport:
