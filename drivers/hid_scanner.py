@@ -108,7 +108,8 @@ class HidScannerDecoder:
         self._alt_digits = ""
         if not self._text and not self._problem:
             return []
-        ended = self._silence_ends and not self._key_held and len(self._text) >= UNENDED_CHARS_MIN
+        is_long = len(self._text) >= UNENDED_CHARS_MIN and self._text.endswith(self._config.suffix)
+        ended = self._silence_ends and not self._key_held and is_long
         if not ended and not self._problem:
             self._problem = "half a code: no end came"
         return self._finish(0)

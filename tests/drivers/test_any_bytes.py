@@ -4,6 +4,7 @@
 pieces of what the device really sends, and of those pieces with bytes flipped, dropped and doubled.
 """
 
+import itertools
 import os
 import random
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from drivers.contract import AnyReading, Decoder, EventDriver
 from drivers.loading import available, configured, load
@@ -129,6 +132,19 @@ def try_inputs(name: str, count: int, seed: int = 1) -> None:
 @pytest.mark.parametrize("name", DECODERS)
 def test_any_bytes_in_any_cutting_give_the_same_readings_and_the_next_frame_is_read(name: str) -> None:
     try_inputs(name, INPUTS // len(DECODERS) + 1)
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+@given(data=st.binary(max_size=200), cuts=st.lists(st.integers(1, 40), min_size=1, max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_where_the_bytes_are_cut_changes_nothing(name: str, data: bytes, cuts: list[int]) -> None:
+    driver = load(name)
+    config = configured(driver, GOOD[name].settings)
+    sizes, chunks = itertools.cycle(cuts), list[bytes]()
+    while rest := data[sum(map(len, chunks)) :]:
+        chunks.append(rest[: next(sizes)])
+
+    assert fed(driver.decoder(config), chunks) == fed(driver.decoder(config), [data])  # type: ignore[union-attr]
 
 
 @pytest.mark.soak

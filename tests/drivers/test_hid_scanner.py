@@ -68,6 +68,13 @@ def test_silence_after_a_scanner_was_seen_to_end_with_enter_is_a_cut() -> None:
     assert scanner.idle(2.0) == [Garbled(error="half a code: no end came", raw_hex=b"96385".hex())]
 
 
+def test_silence_before_the_suffix_that_the_scanner_adds_is_a_cut() -> None:
+    scanner = decoder(suffix="ab")
+    scanner.feed(typed("96385074a")[0], 0.0)
+
+    assert [type(one) for one in scanner.idle(1.0)] == [Garbled]
+
+
 def test_silence_shorter_than_the_setting_ends_nothing() -> None:
     scanner = decoder(terminator="none", idle_ms=150)
     scanner.feed(typed("96385074")[0], 0.0)
