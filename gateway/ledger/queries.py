@@ -59,7 +59,11 @@ class Item:
 _ITEM = f"""SELECT i.sku, i.name, i.category, i.unit, i.price_minor, i.cost_minor, i.place, i.stocked,
                    i.low_units, i.supplier, i.pack_units, {_ON_HAND} AS on_hand, {_NEXT_EXPIRY}
             FROM item i"""
-_SHORT = f"(i.stocked AND {_ON_HAND} <= coalesce(i.low_units, 0))"
+# for questions about all items: one walk along the balances instead of one search for each item
+_HERE = f"(SELECT sku, sum(qty) AS units FROM balance WHERE loc NOT IN {_VIRTUAL} GROUP BY sku)"
+_SHORT = f"""i.stocked AND i.sku IN (
+    SELECT k.sku FROM item k LEFT JOIN {_HERE} here ON here.sku = k.sku
+    WHERE coalesce(here.units, 0) <= coalesce(k.low_units, 0))"""
 
 
 def item(ledger: sqlite3.Connection, sku: str) -> Item | None:
@@ -194,7 +198,8 @@ def expiring(ledger: sqlite3.Connection, until_day: str, limit: int = 100) -> li
 
 def negative(ledger: sqlite3.Connection, limit: int = 100) -> list[Item]:
     """Items of which the ledger says less than nothing is here: their shelf wants a count."""
-    return list(_items(ledger.execute(f"{_ITEM} WHERE on_hand < 0 ORDER BY on_hand LIMIT ?", (limit,))))
+    below = f"SELECT sku FROM {_HERE} WHERE units < 0 ORDER BY units LIMIT ?"
+    return list(_items(ledger.execute(f"{_ITEM} WHERE i.sku IN ({below}) ORDER BY on_hand", (limit,))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +213,9 @@ class Shelf:
 
 def shelf(ledger: sqlite3.Connection) -> Shelf:
     row = ledger.execute(
-        f"""SELECT count(*), coalesce(sum(units > 0), 0), coalesce(sum(units <= low), 0)
-            FROM (SELECT {_ON_HAND} AS units, coalesce(i.low_units, 0) AS low FROM item i WHERE i.stocked)"""
+        f"""SELECT count(*), coalesce(sum(here.units > 0), 0),
+                   coalesce(sum(coalesce(here.units, 0) <= coalesce(i.low_units, 0)), 0)
+            FROM item i LEFT JOIN {_HERE} here ON here.sku = i.sku WHERE i.stocked"""
     ).fetchone()
     return Shelf(*row)
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from types import FrameType
 
 import uvicorn
+from anyio.to_thread import current_default_thread_limiter
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -26,6 +27,7 @@ from gateway.web.port import listen
 from gateway.web.routes import actions, care, counter, demo, files, shop
 
 STOP_WITHIN_S = 1
+PAGE_THREADS = 2  # for pages that may take a while in a big shop; each has its own connections
 
 
 def main(settings: Settings, bus_address: str, hint_address: str, demo_address: str = "") -> None:
@@ -63,6 +65,7 @@ def build(settings: Settings, bus_address: str, hint_address: str, demo_address:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = PAGE_THREADS
         tasks = [asyncio.create_task(face.hub.listen()), asyncio.create_task(face.hub.look())]
         yield
         for task in tasks:

@@ -1,11 +1,12 @@
 """What every page needs: the two files, the settings, the templates, and the words of its reader."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -20,11 +21,14 @@ from gateway.web.language import Language, language, spoken
 from gateway.web.live import Hub
 
 QUERY_CHARS_MAX = 200
+Row = TypeVar("Row")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 class Face:
-    """One per web process. All reading happens in the event loop's thread, in short transactions."""
+    """One per web process. The counter is read in the event loop, for it is quick and must be at once; the other
+    pages in worker threads, for a big shop's take a while. Each thread has its own connections.
+    """
 
     def __init__(
         self,
@@ -48,24 +52,28 @@ class Face:
             auto_reload=False,
         )
         self.templates.globals.update(asset=assets.address, spoken=spoken, link_to=link_to)
-        self._ledger: sqlite3.Connection | None = None
-        self._telemetry: sqlite3.Connection | None = None
+        self._of_thread = threading.local()
+        self._generation = 0  # of the connections: those of an older one are not used again
         self._data_version = 0
 
     @property
     def ledger(self) -> sqlite3.Connection:
         """The ledger, read-only. Raises sqlite3.OperationalError while there is none."""
-        if self._ledger is None:
-            self._ledger = queries.connect(self.settings.ledger.data_dir / "ledger.db")
-        return self._ledger
+        return self._connection("ledger.db")
 
     @property
     def telemetry(self) -> sqlite3.Connection | None:
         """The second file; None while there is none: it may be deleted at any time."""
-        path = self.settings.ledger.data_dir / "telemetry.db"
-        if self._telemetry is None and path.exists():
-            self._telemetry = queries.connect(path)
-        return self._telemetry
+        exists = (self.settings.ledger.data_dir / "telemetry.db").exists()
+        return self._connection("telemetry.db") if exists else None
+
+    def _connection(self, name: str) -> sqlite3.Connection:
+        generation, connection = getattr(self._of_thread, name, (-1, None))
+        if connection is None or generation != self._generation:
+            connection = queries.connect(self.settings.ledger.data_dir / name)
+            setattr(self._of_thread, name, (self._generation, connection))
+        assert isinstance(connection, sqlite3.Connection)
+        return connection
 
     def ledger_changed(self) -> bool:
         version = self.ledger.execute("PRAGMA data_version").fetchone()[0]
@@ -74,26 +82,14 @@ class Face:
         return bool(changed)
 
     def device_states(self) -> dict[str, queries.DeviceState]:
-        if self.telemetry is None:
-            return {}
-        try:
-            return {state.device: state for state in queries.device_states(self.telemetry)}
-        except sqlite3.Error:
-            self._telemetry = None  # deleted, or being made: look again next time
-            return {}
+        return {state.device: state for state in self._telemetry_rows(queries.device_states)}
 
     def samples(self) -> dict[str, list[queries.Sample]]:
         """The newest values of each device that measures something."""
-        if self.telemetry is None:
-            return {}
-        try:
-            found: dict[str, list[queries.Sample]] = {}
-            for sample in queries.latest_samples(self.telemetry):
-                found.setdefault(sample.device, []).append(sample)
-            return found
-        except sqlite3.Error:
-            self._telemetry = None
-            return {}
+        found: dict[str, list[queries.Sample]] = {}
+        for sample in self._telemetry_rows(queries.latest_samples):
+            found.setdefault(sample.device, []).append(sample)
+        return found
 
     def link(self) -> queries.LinkState | None:
         """The line to the back office; None when there is none, or nothing is known of it."""
@@ -107,13 +103,15 @@ class Face:
         return ledger.text if ledger and ledger.state == "not_recording" else ""
 
     def _links(self) -> dict[str, queries.LinkState]:
-        if self.telemetry is None:
-            return {}
+        return {link.name: link for link in self._telemetry_rows(queries.link_states)}
+
+    def _telemetry_rows(self, question: Callable[[sqlite3.Connection], list[Row]]) -> list[Row]:
+        """The answer; nothing while the file is not there, just being made, or was deleted meanwhile."""
         try:
-            return {link.name: link for link in queries.link_states(self.telemetry)}
+            return question(self.telemetry) if self.telemetry is not None else []
         except sqlite3.Error:
-            self._telemetry = None
-            return {}
+            self.forget()
+            return []
 
     def scanners(self) -> tuple[Device, ...]:
         """The devices that have a station, those at the counter first."""
@@ -131,10 +129,8 @@ class Face:
         return Reader(self, language(code, shop.timezone, shop.currency), self.now_us(), request.url.path)
 
     def forget(self) -> None:
-        """The ledger could not be read: open it again at the next question."""
-        if self._ledger is not None:
-            self._ledger.close()
-        self._ledger = None
+        """A file could not be read: every thread opens its files again at the next question."""
+        self._generation += 1
 
     def close(self) -> None:
         self.desk.close()

@@ -14,7 +14,7 @@ from gateway.web.repair import repairs
 from gateway.web.routes.actions import local_path
 
 
-async def devices(request: Request) -> Response:
+def devices(request: Request) -> Response:
     """A card for each device: what it is, how it is, when it last said something."""
     reader = Face.of(request).reader(request)
     face = reader.face
@@ -30,20 +30,20 @@ async def devices(request: Request) -> Response:
     )
 
 
-async def alerts(request: Request) -> Response:
+def alerts(request: Request) -> Response:
     reader = Face.of(request).reader(request)
     show = asked(request, "show") or "open"
     states = ("open",) if show == "open" else ("open", "ack", "closed")
     return reader.page("alerts.html", alerts=queries.alerts(reader.face.ledger, states), show=show)
 
 
-async def fix(request: Request) -> Response:
+def fix(request: Request) -> Response:
     """A repair list: one sentence and one instruction each."""
     reader = Face.of(request).reader(request)
     return reader.page("fix.html", repairs=repairs(reader))
 
 
-async def unknown(request: Request) -> Response:
+def unknown(request: Request) -> Response:
     """Codes that nobody has named yet. Naming one books every scan that waited for it."""
     reader = Face.of(request).reader(request)
     ledger = reader.face.ledger
@@ -58,19 +58,19 @@ async def unknown(request: Request) -> Response:
     )
 
 
-async def more(request: Request) -> Response:
+def more(request: Request) -> Response:
     reader = Face.of(request).reader(request)
     return reader.page("more.html", repairs=repairs(reader))
 
 
-async def help_index(request: Request) -> Response:
+def help_index(request: Request) -> Response:
     reader = Face.of(request).reader(request)
     return reader.page(
         "help.html", buttons=BUTTONS, waste_key=WASTE_KEY, undo_key=UNDO_KEY, codes=helping.codes()
     )
 
 
-async def help_page(request: Request) -> Response:
+def help_page(request: Request) -> Response:
     """What a message code means and what to do, without internet."""
     reader = Face.of(request).reader(request)
     code = request.path_params["code"]

@@ -19,7 +19,7 @@ RECENT_SHOWN = 6
 EXPIRING_SHOWN_DAYS = 14
 
 
-async def today(request: Request) -> Response:
+def today(request: Request) -> Response:
     """What needs me, and what is happening just now."""
     reader = Face.of(request).reader(request)
     found = cards(reader)
@@ -37,7 +37,7 @@ async def today(request: Request) -> Response:
     )
 
 
-async def stock(request: Request) -> Response:
+def stock(request: Request) -> Response:
     """Every item with what is on hand; short ones and those that expire on their own."""
     reader = Face.of(request).reader(request)
     ledger = reader.face.ledger
@@ -62,7 +62,7 @@ async def stock(request: Request) -> Response:
     )
 
 
-async def item(request: Request) -> Response:
+def item(request: Request) -> Response:
     """One item: the number, the movements behind it, the outlook. Any code of it leads here."""
     reader = Face.of(request).reader(request)
     face = reader.face
@@ -88,7 +88,7 @@ async def item(request: Request) -> Response:
     )
 
 
-async def journal(request: Request) -> Response:
+def journal(request: Request) -> Response:
     """Every movement: who, where, why, and the way to take it back."""
     reader = Face.of(request).reader(request)
     ledger = reader.face.ledger
