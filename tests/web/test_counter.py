@@ -80,7 +80,7 @@ def test_looking_up_shows_place_and_price_and_books_nothing(counter: Any, shop: 
     counter.keyboard.press("F4")
     counter.wait_for_selector('#kiosk[data-mode="look"]')
     type_code(counter, RYE_BREAD)
-    card(counter, "LOOK UP")
+    card(counter, "Rye bread 500 g")
     shown = counter.locator(".card").inner_text()
     counter.keyboard.press("F2")
     counter.wait_for_selector('#kiosk[data-mode="sell"]')
