@@ -6,12 +6,18 @@ next report.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
 from drivers.contract import AnyReading, ConfigError, Decoder, Scan, Transport, garbled
+from drivers.hid_descriptor import (
+    KEYBOARD_PAGE,
+    SCANNER_PAGE,
+    descriptor_of,
+    input_report_bytes,
+    usage_pages,
+)
 from drivers.scanned import ALLOWED, TEXT_BYTES_MAX, scan_of
 
 POS_REPORT, VENDOR_REPORT = 2, 1
@@ -19,7 +25,6 @@ AIM_AT, POS_DATA_AT, POS_DATA_BYTES = 2, 5, 56
 VENDOR_DATA_AT = 2
 CONTINUED = 0x01  # of the last byte of a report
 KEYBOARD_REPORT_BYTES = 8
-POS_USAGE_PAGE, KEYBOARD_USAGE_PAGE = b"\x05\x8c", b"\x05\x01\x09\x06"
 HALF_CODE_S = 0.5
 
 
@@ -36,15 +41,8 @@ class HidPosDriver:
     def open(self, config: HidPosConfig) -> Transport:
         from drivers.transports import HidrawTransport
 
-        transport = HidrawTransport(config.path)
-        descriptor = report_descriptor(config.path)
-        if config.report_bytes != KEYBOARD_REPORT_BYTES and is_keyboard(descriptor):
-            transport.close()
-            raise ConfigError(
-                f"{config.path} is in keyboard mode: scan the code for USB HID-POS in the scanner's manual,"
-                ' or use driver = "hid_scanner"'
-            )
-        return transport
+        check_descriptor(descriptor_of(config.path), config)
+        return HidrawTransport(config.path)
 
     def decoder(self, config: HidPosConfig) -> Decoder:
         if config.report_bytes == KEYBOARD_REPORT_BYTES:
@@ -54,18 +52,19 @@ class HidPosDriver:
         return HidPosDecoder(config)
 
 
-def report_descriptor(path: str) -> bytes:
-    """What the device says about its reports; b"" when the kernel does not show it."""
-    name = Path(path).resolve().name
-    try:
-        return Path(f"/sys/class/hidraw/{name}/device/report_descriptor").read_bytes()
-    except OSError:
-        return b""
-
-
-def is_keyboard(descriptor: bytes) -> bool:
-    """True for a descriptor that names the keyboard page and not the scanner's."""
-    return KEYBOARD_USAGE_PAGE in descriptor and POS_USAGE_PAGE not in descriptor
+def check_descriptor(descriptor: bytes, config: HidPosConfig) -> None:
+    """Raises ConfigError when the device says that it speaks otherwise; b"" says nothing."""
+    pages = usage_pages(descriptor)
+    is_keyboard = KEYBOARD_PAGE in pages and SCANNER_PAGE not in pages
+    if is_keyboard and config.report_bytes != KEYBOARD_REPORT_BYTES:
+        raise ConfigError(
+            f"{config.path} is in keyboard mode: scan the code for USB HID-POS in the scanner's manual,"
+            ' or use driver = "hid_scanner"'
+        )
+    lengths = input_report_bytes(descriptor)
+    length = lengths.get(POS_REPORT) or lengths.get(VENDOR_REPORT) or config.report_bytes
+    if SCANNER_PAGE in pages and length != config.report_bytes:
+        raise ConfigError(f"{config.path} sends reports of {length} bytes: set report_bytes = {length}")
 
 
 class HidPosDecoder:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from drivers.contract import AnyReading, Decoder, Transport, Weight, garbled
+from drivers.contract import AnyReading, ConfigError, Decoder, Transport, Weight, garbled
+from drivers.hid_descriptor import descriptor_of, input_report_bytes
 from drivers.weighed import scaled
 
 DATA_REPORT = 3
@@ -47,6 +48,9 @@ class HidScaleDriver:
     def open(self, config: HidScaleConfig) -> Transport:
         from drivers.transports import HidrawTransport
 
+        length = input_report_bytes(descriptor_of(config.path)).get(DATA_REPORT, config.report_bytes)
+        if length != config.report_bytes:
+            raise ConfigError(f"{config.path} sends reports of {length} bytes: set report_bytes = {length}")
         transport = HidrawTransport(config.path)
         transport.read(FIRST_REPORT_S)  # the first one may be from before: some scales keep their last weight
         return transport
