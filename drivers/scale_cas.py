@@ -53,7 +53,7 @@ class CasDecoder(PolledScale):
 
     def __init__(self, config: CasConfig) -> None:
         search = FrameSearch(self._match, LineDoubt(config.baud))
-        super().__init__(search, Conversation((), ENQ, config.poll_ms / 1000), f"{config.baud} baud")
+        super().__init__(search, Conversation((), (ENQ,), config.poll_ms / 1000), f"{config.baud} baud")
         self._is_ready = False
 
     def pending_bytes(self, now_s: float) -> bytes:

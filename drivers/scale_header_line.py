@@ -53,7 +53,7 @@ class HeaderLineDriver:
 
     def decoder(self, config: HeaderLineConfig) -> Decoder:
         request = f"{config.request}\r\n".encode("ascii", "replace")
-        asking = Conversation((), request, config.poll_ms / 1000) if config.request else None
+        asking = Conversation((), (request,), config.poll_ms / 1000) if config.request else None
         lines = LineSearch(Lines(config.stable_ms / 1000).meaning, LineDoubt(config.baud))
         return PolledScale(lines, asking, f"{config.baud} baud")
 

@@ -64,9 +64,9 @@ def _asking(config: MtSicsConfig) -> Conversation | None:
         return None
     request = f"{config.command}\r\n".encode()
     if config.command == "SIR":  # one question starts a stream; a silence ends it
-        return Conversation((), request, STREAM_ENDED_S)
+        return Conversation((), (request,), STREAM_ENDED_S)
     answer_within_s = BLOCKS_UNTIL_STABLE_S if config.command == "S" else 1.0
-    return Conversation((), request, config.poll_ms / 1000, answer_within_s)
+    return Conversation((), (request,), config.poll_ms / 1000, answer_within_s)
 
 
 def meaning_of(line: bytes, now_s: float = 0.0) -> Sequence[AnyReading] | None:

@@ -46,7 +46,7 @@ class NciDriver:
 
     def decoder(self, config: NciConfig) -> Decoder:
         search = FrameSearch(match, LineDoubt(config.baud, bit_7_is_parity=True), seven_bits=True)
-        asking = Conversation((), b"W\r", config.poll_ms / 1000)
+        asking = Conversation((), (b"W\r",), config.poll_ms / 1000)
         return PolledScale(search, asking, f"{config.baud} baud")
 
 

@@ -54,7 +54,9 @@ class Toledo8217Driver:
         doubt = LineDoubt(config.baud, bit_7_is_parity=True)
         search = FrameSearch(Answers(config.unit).match, doubt, seven_bits=True)
         opening = (PROBE, PROBE_END) if config.probe else ()
-        return PolledScale(search, Conversation(opening, b"W", config.poll_ms / 1000), f"{config.baud} baud")
+        return PolledScale(
+            search, Conversation(opening, (b"W",), config.poll_ms / 1000), f"{config.baud} baud"
+        )
 
 
 class Answers:

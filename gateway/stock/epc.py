@@ -62,7 +62,8 @@ def explain(epc: str) -> Tag:
 
 
 def _decoded(raw: str, data: bytes, scheme: str) -> Tag:
-    from epcpy import ConvertException, hex_to_tag_encodable
+    from epcpy.utils.common import ConvertException
+    from epcpy.utils.parsers import hex_to_tag_encodable
 
     try:
         identity = hex_to_tag_encodable(raw)
