@@ -5,6 +5,7 @@ inventory answers in one or several frames; status 03 says that more follow. In 
 by itself (command EE). Its heartbeat, 56 and five zeros, is the one frame without a CRC.
 """
 
+from binascii import crc_hqx
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -30,6 +31,7 @@ ERRORS = {
     0xFF: "a wrong parameter",
 }
 EPC_BYTES_MAX = 62
+REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +123,12 @@ def command(code: int, address: int = 0, data: bytes = b"") -> bytes:
 
 
 def crc16_mcrf4xx(data: bytes) -> int:
-    """CRC-16 with polynomial 1021 reflected (8408), start FFFF, not inverted."""
-    crc = 0xFFFF
-    for byte in data:
-        crc = (crc >> 8) ^ CRC_TABLE[(crc ^ byte) & 0xFF]
-    return crc
+    """CRC-16 with polynomial 1021, start FFFF, everything reflected; 0 over data and its own CRC.
+
+    Reflected is the same as forwards over bytes whose bits are reversed, and forwards is in the library.
+    """
+    crc = crc_hqx(data.translate(REVERSED), 0xFFFF)
+    return REVERSED[crc & 0xFF] << 8 | REVERSED[crc >> 8]
 
 
 def _inventory(data: bytes, frame: bytes) -> list[AnyReading]:
@@ -173,12 +176,3 @@ def _tcp_port(port: str) -> int:
     if not port.isdecimal() or not 1 <= int(port) <= 65_535:
         raise ConfigError(f'port is "{port}"; with host, set it to the TCP port of the reader, often "6000"')
     return int(port)
-
-
-def _crc_of_byte(byte: int) -> int:
-    for _ in range(8):
-        byte = (byte >> 1) ^ 0x8408 if byte & 1 else byte >> 1
-    return byte
-
-
-CRC_TABLE = [_crc_of_byte(byte) for byte in range(256)]

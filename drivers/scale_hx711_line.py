@@ -59,7 +59,8 @@ class Hx711LineDecoder:
         self._is_silent = False
 
     def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
-        self._last_s, self._is_silent = now_s, False
+        if chunk:
+            self._last_s, self._is_silent = now_s, False
         *lines, rest = (self._pending + chunk).replace(b"\r", b"\n").split(b"\n")
         self._pending = rest[: LINE_BYTES_MAX + 1]  # its head: the same reading however the bytes were cut
         readings: list[AnyReading] = []

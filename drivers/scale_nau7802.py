@@ -62,7 +62,8 @@ class Nau7802Decoder:
         self._is_silent = False
 
     def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
-        self._last_s, self._is_silent = now_s, False
+        if chunk:
+            self._last_s, self._is_silent = now_s, False
         data = self._pending + chunk
         whole = len(data) - len(data) % CONVERSION_BYTES
         self._pending = data[whole:]

@@ -29,6 +29,7 @@ from drivers.contract import (
     Temperature,
     garbled,
 )
+from drivers.load_cell import LoadCell, LoadCellFilter, load_cell
 
 TOPICS = (
     "tele/+/SENSOR",
@@ -43,6 +44,7 @@ PAYLOAD_BYTES_MAX = 65_536
 SENSOR_NAME_CHARS_MAX = 64
 BATTERIES_MAX = 256
 BATTERY_LOW_PERCENT = 10
+COUNTS_MIN, COUNTS_MAX = -0x800000, 0x7FFFFF  # of 24 bits: what is beyond is as good as saturated
 CELSIUS_MIN, CELSIUS_MAX = -100.0, 150.0  # beyond it the sensor is broken, not the fridge
 CHIP_SENSORS = ("ESP32", "ANALOG")  # Tasmota: the chip's own temperature says nothing about the room
 TOPIC_LEVELS_MAX = 16
@@ -70,23 +72,36 @@ class SensorMqttConfig:
     )
     topics: tuple[str, ...] = TOPICS
     retained_age_max_s: Annotated[float, Ge(0), Le(604_800)] = 3_600.0  # older retained values are ignored
+    load_cell_topic: str = (
+        ""  # an ESPHome node's HX711, "shelf3/sensor/hx711/state": raw counts, one cell a device
+    )
+    samples_per_s: Annotated[float, Ge(0.1), Le(80)] = 1.0  # of that cell; its update_interval, turned round
+    zero_counts: float = 0.0  # what the empty shelf says ...
+    counts_per_gram: float = (
+        0.0  # ... and what a known weight adds to it, by its grams; 0: not calibrated yet
+    )
+    division_grams: str = "1"
 
 
 class SensorMqttDriver:
     Config = SensorMqttConfig
 
     def decoder(self, config: SensorMqttConfig) -> Decoder:
-        return SensorMqttDecoder(config.retained_age_max_s)
+        return _decoder(config)
 
     def run(self, config: SensorMqttConfig, emit: Emit, stop: Event) -> None:
-        Subscription(config, SensorMqttDecoder(config.retained_age_max_s), emit).run(stop)
+        Subscription(config, _decoder(config), emit).run(stop)
 
 
 class SensorMqttDecoder:
-    """One whole line a message. Keeps only what battery each sensor last had."""
+    """One whole line a message. Keeps what battery each sensor last had, and a second of its load cell."""
 
-    def __init__(self, retained_age_max_s: float = 3_600.0) -> None:
+    def __init__(
+        self, retained_age_max_s: float = 3_600.0, load_cell_topic: str = "", cell: LoadCell | None = None
+    ) -> None:
         self._retained_age_max_s = retained_age_max_s
+        self._load_cell_topic = load_cell_topic
+        self._shelf = LoadCellFilter(cell or LoadCell())
         self._batteries: OrderedDict[str, float] = OrderedDict()
 
     def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
@@ -103,6 +118,8 @@ class SensorMqttDecoder:
 
     def message(self, message: Message) -> list[AnyReading]:
         """What one message says about climate, batteries and who is there."""
+        if self._load_cell_topic and message.topic == self._load_cell_topic:
+            return self._weight(message)
         levels = message.topic.split("/", TOPIC_LEVELS_MAX)
         source = next((read for matches, read in SOURCES if matches(levels)), None)
         if source is None:
@@ -117,6 +134,16 @@ class SensorMqttDecoder:
             else:
                 readings.append(_retained(reading) if message.retain else reading)
         return readings
+
+    def _weight(self, message: Message) -> list[AnyReading]:
+        """A conversion of the load cell. A retained one is no new sample; `nan` is a converter that is mute."""
+        if message.retain:
+            return []
+        counts = _number(message.payload)
+        if counts is None:
+            self._shelf.gap()
+            return [garbled("not a number of counts", str(message.payload).encode())]
+        return self._shelf.sample(max(COUNTS_MIN, min(COUNTS_MAX, counts)))
 
     def _is_stale(self, message: Message, payload: Any) -> bool:
         if not message.retain or message.received_s is None:
@@ -134,6 +161,11 @@ class SensorMqttDecoder:
         low = battery.percent <= BATTERY_LOW_PERCENT
         error = f"battery of {battery.sensor} at {battery.percent:g} %: replace it soon" if low else None
         return [Health(status=f"battery {battery.percent:g} % {battery.sensor}", error=error)]
+
+
+def _decoder(config: SensorMqttConfig) -> SensorMqttDecoder:
+    cell = load_cell(config.zero_counts, config.counts_per_gram, config.division_grams, config.samples_per_s)
+    return SensorMqttDecoder(config.retained_age_max_s, config.load_cell_topic, cell)
 
 
 class Battery(msgspec.Struct, frozen=True):
@@ -402,7 +434,8 @@ class Subscription:
             return
         if not flags.session_present:
             self._emitted.clear()  # packet ids start anew
-        client.subscribe([(topic, 1) for topic in self._config.topics])
+        topics = [*self._config.topics, self._config.load_cell_topic]
+        client.subscribe([(topic, 1) for topic in topics if topic])
 
     def _on_message(self, client: Any, _: Any, message: Any) -> None:
         content = (message.topic, message.payload)

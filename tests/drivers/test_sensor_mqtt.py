@@ -8,13 +8,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from drivers.contract import AnyReading, ConfigError, Garbled, Health, Humidity, Outcome, Temperature
+from drivers.contract import AnyReading, ConfigError, Garbled, Health, Humidity, Outcome, Temperature, Weight
 from drivers.sensor_mqtt import (
     BATTERIES_MAX,
     Message,
@@ -219,6 +220,22 @@ def test_a_retained_value_that_dates_itself_too_old_is_ignored(payload):
 
 def test_a_retained_offline_is_true_now():
     assert said("tele/x/LWT", "Offline", retain=True)[0].status == "offline"
+
+
+def test_a_load_cell_on_an_esphome_node_goes_the_way_of_every_load_cell():
+    topic = "shelf3/sensor/hx711/state"
+    decoder = SensorMqttDriver().decoder(
+        SensorMqttConfig(load_cell_topic=topic, zero_counts=-30_217, counts_per_gram=10, samples_per_s=1)
+    )
+    counts = [-25_217.0] * 4 + [8_000_000.0] + [-25_217.0] * 6  # half a kilo, and one spike of the converter
+
+    said = [one for value in counts for one in decoder.message(Message(topic, str(value)))]
+
+    assert [(one.value, one.stable) for one in said] == [(Decimal(500), False), (Decimal(500), True)]
+    assert decoder.message(Message(topic, "8388607")) == [
+        Weight(status="saturated", stable=False, raw_hex="7fffff")
+    ]
+    assert [type(one) for one in decoder.message(Message(topic, "nan"))] == [Garbled]
 
 
 # --- with a real broker ---
