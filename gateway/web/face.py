@@ -67,6 +67,12 @@ class Face:
         exists = (self.settings.ledger.data_dir / "telemetry.db").exists()
         return self._connection("telemetry.db") if exists else None
 
+    @property
+    def forecast(self) -> sqlite3.Connection | None:
+        """What the models worker expects; None while it has not been asked yet."""
+        exists = (self.settings.ledger.data_dir / "forecast.db").exists()
+        return self._connection("forecast.db") if exists else None
+
     def _connection(self, name: str) -> sqlite3.Connection:
         generation, connection = getattr(self._of_thread, name, (-1, None))
         if connection is None or generation != self._generation:

@@ -1,23 +1,27 @@
-"""What an item has sold and is expected to sell: days for the chart, read from ledger.db and forecast.db."""
+"""What an item has sold and is expected to sell: the days of its chart, and how far they can be trusted."""
 
+import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
-from gateway.ledger.queries import Item
+from gateway.ledger import queries
+from gateway.ledger.queries import ForecastNote, Item
 from gateway.web.face import Reader
 from gateway.web.today import sold_by_day
 
 HISTORY_DAYS = 42
+EXPECTED_DAYS = 14
+PACE_DAYS = 28
 DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Fan:
-    """What is expected of one day: the middle, and the range that 8 of 10 such days fall into."""
+class Expected:
+    """What is expected of one day: the mean, and the range that 8 of 10 such days fall into."""
 
     day: date
+    mean: float
     low: float
-    middle: float
     high: float
 
 
@@ -26,20 +30,42 @@ class Outlook:
     """`history`: (day, units sold), today last. `fan` is empty while no forecast has been made."""
 
     history: list[tuple[date, int]]
-    fan: list[Fan]
+    fan: list[Expected]
+    note: ForecastNote | None
     days_of_cover: float | None
+
+    @property
+    def a_day(self) -> float:
+        """The mean expected demand of a day; 0 without a forecast."""
+        return sum(one.mean for one in self.fan) / len(self.fan) if self.fan else 0.0
 
 
 def of_item(reader: Reader, item: Item) -> Outlook:
+    """The item's last six weeks and next two."""
     days = sold_by_day(reader.face, reader, HISTORY_DAYS, item.sku)
-    fan: list[Fan] = []
     history = [(one.day, one.units) for one in days]
-    return Outlook(history, fan, days_of_cover(item.on_hand, history, fan))
+    tomorrow = date.fromordinal(history[-1][0].toordinal() + 1)
+    fan, note = expected(reader, item.sku, tomorrow)
+    return Outlook(history, fan, note, days_of_cover(item.on_hand, history, fan))
 
 
-def days_of_cover(on_hand: int, history: list[tuple[date, int]], fan: list[Fan]) -> float | None:
-    """How long the stock lasts at the expected pace; at that of the last four weeks without a forecast."""
-    paces = [one.middle for one in fan] or [units for _, units in history[-29:-1]]
+def expected(reader: Reader, sku: str, from_day: date) -> tuple[list[Expected], ForecastNote | None]:
+    """The forecast from `from_day` on; nothing while there is none, or its file is being made."""
+    store = reader.face.forecast
+    if store is None:
+        return [], None
+    try:
+        rows = queries.forecast(store, sku, from_day.isoformat(), EXPECTED_DAYS)
+        note = queries.forecast_note(store, sku)
+    except sqlite3.Error:
+        reader.face.forget()
+        return [], None
+    return [Expected(date.fromisoformat(row.day), row.mean, row.low, row.high) for row in rows], note
+
+
+def days_of_cover(on_hand: int, history: list[tuple[date, int]], fan: list[Expected]) -> float | None:
+    """How long the stock lasts at the expected pace; without a forecast, at that of the last four weeks."""
+    paces = [one.mean for one in fan] or [units for _, units in history[-PACE_DAYS - 1 : -1]]
     if not paces or sum(paces) <= 0 or on_hand <= 0:
         return None
     return on_hand / (sum(paces) / len(paces))
@@ -58,6 +84,6 @@ def chart(reader: Reader, outlook: Outlook) -> dict[str, list[object] | int]:
         "today": first_s + DAY_S * (len(history) - 1),
         "sold": [units for _, units in history] + [None] * len(fan),
         "low": [*nothing, *(one.low for one in fan)],
-        "middle": [*nothing, *(one.middle for one in fan)],
+        "middle": [*nothing, *(one.mean for one in fan)],
         "high": [*nothing, *(one.high for one in fan)],
     }

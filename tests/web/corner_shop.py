@@ -50,6 +50,7 @@ def build(data_dir: Path, now_us: int | None = None, seed: int = 7) -> Writer:
     sell_six_weeks(writer, rng, now_us)
     this_morning(writer, now_us, today)
     telemetry(data_dir, now_us)
+    forecast(data_dir, now_us)
     return writer
 
 
@@ -158,6 +159,32 @@ def this_morning(writer: Writer, now_us: int, today: date) -> None:
         AlertRaised("climate", "fridge-2", "warning", "Fridge 2 is at 8.4 °C for 22 minutes; 7 °C is allowed")
     )
     writer.commit(batch)
+
+
+def forecast(data_dir: Path, now_us: int) -> None:
+    """Two weeks ahead for what sells, as the models worker writes it: busier at the end of each week."""
+    from models.store import open_store
+
+    today = datetime.fromtimestamp(now_us / 1e6, UTC).date()
+    store = open_store(data_dir / "forecast.db")
+    for row in ITEMS:
+        a_day = float(row["sold_a_day"])
+        for ahead in range(1, 22):
+            day = today + timedelta(days=ahead)
+            mean = a_day * (1.25 if day.weekday() in (4, 5) else 0.9)
+            spread = mean * (0.35 + 0.02 * ahead)
+            quantiles = (max(0.0, mean - spread), mean, mean + spread, mean + 1.4 * spread, mean + 2 * spread)
+            values = (row["sku"], day.isoformat(), mean, *quantiles)
+            store.execute("INSERT INTO forecast VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+        note = (row["sku"], "v1", today.isoformat(), a_day / 4, a_day / 3, int(row["sku"] == "choc"), "{}")
+        store.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?)", note)
+    decision = (today.isoformat(), "promoted", "v1", "its error (1.1) is below that of the simple rule (1.5)")
+    store.execute("INSERT INTO decision (day, action, version, why) VALUES (?, ?, ?, ?)", decision)
+    store.execute(
+        "INSERT INTO model VALUES ('v1', 'champion', ?, 1.1, 1.5, x'', x'', x'')", (today.isoformat(),)
+    )
+    store.execute("INSERT INTO state VALUES ('served_by', 'model')")
+    store.close()
 
 
 def telemetry(data_dir: Path, now_us: int) -> None:
