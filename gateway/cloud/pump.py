@@ -210,8 +210,8 @@ class Pump:
         """Alerts overtake replies, replies the ledger's backlog; as much as the line takes."""
         if self._line is None or not self._line.up:
             return
-        for flow in self._flows.values():
-            flow.overdue(now_s)
+        if any([flow.overdue(now_s) for flow in self._flows.values()]):
+            self._named.clear()
         for lane in OUTBOX_LANES:
             self._send_outbox(lane, now_s)
         ledger = self._flows[LEDGER]
@@ -353,6 +353,7 @@ class Pump:
             self._asked.append(replay)
         elif flow := self._flows.get(replay.lane):
             flow.go_back(max(0, replay.from_seq - 1))
+            self._named.clear()  # who asks again may have missed the names, too
 
     def _refuse_command(self, received: Received) -> None:
         """Commands from above come with a later part: each is answered, none is carried out."""

@@ -1,0 +1,47 @@
+"""`python -m backoffice [-c FILE]`: what `storekeeper backoffice` becomes."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="storekeeper backoffice")
+    parser.add_argument("-c", "--config", type=Path, default=None)
+    parser.add_argument("--stock", action="store_true", help="print the stock of all gateways and end")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+
+    from gateway.config import find, load
+
+    settings = load(find(asked.config)).settings.backoffice
+    if asked.stock:
+        return _print_stock(settings.database, as_json=asked.json)
+    from backoffice.server import serve
+
+    return serve(settings)
+
+
+def _print_stock(database: Path, *, as_json: bool) -> int:
+    import json
+    from dataclasses import asdict
+
+    from backoffice.store_sqlite import SqliteStore
+
+    if not database.exists():
+        print(
+            f"{database} is not there: has the back office run yet? storekeeper backoffice", file=sys.stderr
+        )
+        return 6
+    rows = SqliteStore(database, read_only=True).stock()
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], ensure_ascii=False))
+        return 0
+    for row in rows:
+        lot = f"  lot {row.lot}" if row.lot else ""
+        print(f"{row.store:<12} {row.qty:>7}  {row.name or row.sku:<32} {row.location}{lot}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The back office's page: stores, stock, freshness. Plain, and true without JavaScript."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+from backoffice.store import GatewayView, StockView
+from backoffice.store_sqlite import SqliteStore
+
+TEMPLATES = Path(__file__).parent / "templates"
+FRESH_S = 90.0  # an online gateway says something at least this often
+REFRESH_S = 3
+
+
+def build(database: Path) -> FastAPI:
+    """The application over the consumer's database, which it opens read-only for each request."""
+    app = FastAPI(title="storekeeper back office", docs_url=None, redoc_url=None)
+    pages = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=select_autoescape())
+
+    @app.middleware("http")
+    async def locked_down(request: Request, call_next: Any) -> Any:
+        answer = await call_next(request)
+        answer.headers["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'"
+        return answer
+
+    @app.get("/", response_class=HTMLResponse)
+    def page() -> str:
+        with store(database) as opened:
+            gateways, stock = opened.gateways(), opened.stock()
+        return pages.get_template("stores.html").render(
+            stores=[_card(one) for one in gateways], rows=_table(stock), refresh_s=REFRESH_S
+        )
+
+    @app.get("/api/gateways")
+    def gateways() -> list[dict[str, Any]]:
+        """Every gateway: how far it is held here, and how fresh it is."""
+        with store(database) as opened:
+            return [asdict(one) for one in opened.gateways()]
+
+    @app.get("/api/stock")
+    def stock() -> list[dict[str, Any]]:
+        """What every store holds, by item, location and lot."""
+        with store(database) as opened:
+            return [asdict(one) for one in opened.stock()]
+
+    return app
+
+
+@contextlib.contextmanager
+def store(database: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(database, read_only=True)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _card(one: GatewayView) -> dict[str, Any]:
+    """A store in words."""
+    _, name, gateway = one.source.split("/")
+    behind = max(0, one.newest - one.held)  # by its birth message: a lower bound
+    if one.problem:
+        state, words = "problem", one.problem
+    elif not one.online:
+        state, words = "offline", f"offline since {_ago(one.heard_us)}; its shop goes on counting"
+    else:
+        state, words = "online", f"{behind} movements behind" if behind else "up to date"
+    agreed = f"equal at movement {one.digest_seq:,}" if one.digest_seq is not None else "not compared yet"
+    return {
+        "name": name,
+        "gateway": gateway,
+        "state": state,
+        "words": words,
+        "held": one.held,
+        "agreed": agreed,
+    }
+
+
+def _table(stock: list[StockView]) -> list[dict[str, Any]]:
+    """One row an item: its quantity in each store, lots summed."""
+    items: dict[str, dict[str, Any]] = {}
+    for one in stock:
+        item = items.setdefault(
+            one.sku, {"sku": one.sku, "name": one.name or one.sku, "total": 0, "stores": {}}
+        )
+        item["total"] += one.qty
+        item["stores"][one.store] = item["stores"].get(one.store, 0) + one.qty
+    return sorted(items.values(), key=lambda item: str(item["name"]))
+
+
+def _ago(us: int) -> str:
+    minutes = int((time.time() - us / 1e6) / 60)
+    if minutes < 1:
+        return "just now"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"

@@ -1,0 +1,280 @@
+"""Feed -> dedupe on (gateway, lane, seq) -> one transaction -> acknowledge. Gaps are asked for again.
+
+A gateway's sequence has no gaps over all its epochs, and each message names the hash that it follows: so what
+is booked here is exactly what was booked there, whatever was lost, doubled or reordered on the way.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from backoffice.store import AlertHeard, Booked, Cursor, Store
+from gateway.cloud.topics import (
+    ALERTS,
+    DIGEST_TYPE,
+    DIGESTS,
+    LEDGER,
+    LEDGER_TYPE,
+    Ack,
+    Address,
+    Digest,
+    Replay,
+    State,
+    parse,
+)
+from gateway.ledger.feed import digest_of
+
+SIDE_BUFFER_MAX = 512  # messages of one gateway that wait for the ones before them
+ASK_AGAIN_S = 2.0
+
+
+class EventIn(msgspec.Struct, frozen=True):
+    """What is read of an event; unknown fields are ignored."""
+
+    happened: str = msgspec.field(name="eventTime")
+    seq: int = msgspec.field(name="sk:seq")
+    epoch: int = msgspec.field(name="sk:epoch")
+    kind: str = msgspec.field(name="sk:kind")
+    sku: str = msgspec.field(name="sk:sku")
+    delta: int = msgspec.field(name="sk:delta")
+    src: str = msgspec.field(name="sk:src")
+    dst: str = msgspec.field(name="sk:dst")
+    hash: str = msgspec.field(name="sk:hash")
+    lot: str = msgspec.field(name="sk:lot", default="")
+    repeats: int | None = msgspec.field(name="sk:repeats", default=None)
+
+
+class Body(msgspec.Struct, frozen=True):
+    eventList: list[EventIn]
+
+
+class DocumentIn(msgspec.Struct, frozen=True):
+    epcisBody: Body
+    epcisHeader: dict[str, Any] = {}
+
+
+class EnvelopeIn(msgspec.Struct, frozen=True):
+    type: str
+    sequence: str
+    skepoch: int
+    sklane: str
+    data: msgspec.Raw
+    sklast: int = 0
+    skprev: int = 0
+    skprevhash: str = ""
+    skboot: str = ""
+
+
+class AlertIn(msgspec.Struct, frozen=True):
+    kind: str
+    subject: str
+    severity: str
+    text: str
+    first_us: int
+
+
+_envelope = msgspec.json.Decoder(EnvelopeIn).decode
+_document = msgspec.json.Decoder(DocumentIn).decode
+
+
+@dataclass(slots=True)
+class Peer:
+    """What is remembered of one gateway between messages; all of it can be forgotten."""
+
+    address: Address
+    waiting: dict[int, EnvelopeIn] = field(default_factory=dict)  # first seq -> message ahead of a gap
+    asked_s: float = 0.0
+    boots: deque[str] = field(default_factory=lambda: deque(maxlen=8))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to publish once the transaction is durable."""
+
+    topic: str
+    payload: bytes
+
+
+class Consumer:
+    """Give it messages with `take`, then `settle`: one transaction, and the answers to publish."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._peers: dict[str, Peer] = {}
+        self._to_ack: set[tuple[str, str]] = set()
+        self._answers: list[Answer] = []
+        self.skipped = 0  # messages that made no sense
+
+    def take(self, topic: str, payload: bytes) -> None:
+        """One message. What makes no sense is counted and skipped: the lane goes on."""
+        parsed = parse(topic)
+        if parsed is None:
+            self.skipped += 1
+            return
+        address, leaf = parsed
+        source = f"{address.tenant}/{address.store}/{address.gateway}"
+        peer = self._peers.setdefault(source, Peer(address))
+        try:
+            if leaf == "state":
+                self._heard_state(source, peer, msgspec.json.decode(payload, type=State))
+            else:
+                envelope = _envelope(payload)
+                if envelope.sklane == LEDGER and envelope.type == LEDGER_TYPE:
+                    self._heard_ledger(source, peer, envelope)
+                elif envelope.sklane == ALERTS:
+                    self._heard_alert(source, peer, envelope)
+                elif envelope.sklane == DIGESTS and envelope.type == DIGEST_TYPE:
+                    self._heard_digest(source, peer, msgspec.json.decode(envelope.data, type=Digest))
+        except (msgspec.DecodeError, ValueError):
+            self.skipped += 1
+
+    def settle(self) -> list[Answer]:
+        """Make it durable; what may be published now."""
+        self._store.commit()
+        answers, self._answers = self._answers, []
+        for source, lane in sorted(self._to_ack):
+            cursor = self._store.cursor(source, lane)
+            ack = Ack(cursor.epoch, lane, cursor.seq, cursor.hash)
+            answers.append(self._answer(source, "down/ack", ack))
+        self._to_ack.clear()
+        return answers
+
+    def _heard_state(self, source: str, peer: Peer, state: State) -> None:
+        now_us = time.time_ns() // 1000
+        self._store.heard_state(
+            source,
+            online=state.online,
+            boot_id=state.boot_id,
+            sw=state.sw,
+            newest=state.seq.get(LEDGER, 0),
+            now_us=now_us,
+        )
+        if not state.online:
+            return
+        if state.boot_id in list(peer.boots)[:-1]:  # an earlier machine speaks again: there are two of them
+            self._quarantine(
+                source, f"two machines call themselves {source}: one is a copy of the other's card"
+            )
+        if state.boot_id not in peer.boots:
+            peer.boots.append(state.boot_id)
+        for lane in (LEDGER, ALERTS):
+            self._to_ack.add((source, lane))  # where we are: after a restart of either side
+        cursor = self._store.cursor(source, LEDGER)
+        if state.seq.get(LEDGER, 0) < cursor.seq and state.acked.get(LEDGER, 0) > 0:
+            self._quarantine(
+                source, f"holds {state.seq.get(LEDGER, 0)} movements, {cursor.seq} came from it: restored?"
+            )
+
+    def _heard_ledger(self, source: str, peer: Peer, envelope: EnvelopeIn) -> None:
+        if self._store.problem(source):
+            return  # nothing is merged silently; a person looks first
+        cursor = self._store.cursor(source, LEDGER)
+        first = int(envelope.sequence)
+        if first > cursor.seq + 1:
+            if len(peer.waiting) < SIDE_BUFFER_MAX:
+                peer.waiting[first] = envelope
+            self._ask(source, peer, Replay(envelope.skepoch, LEDGER, cursor.seq + 1, first - 1))
+            return
+        self._book(source, envelope, cursor)
+        while (cursor := self._store.cursor(source, LEDGER)) and cursor.seq + 1 in peer.waiting:
+            self._book(source, peer.waiting.pop(cursor.seq + 1), cursor)
+        for seq in [seq for seq in peer.waiting if seq <= cursor.seq]:
+            del peer.waiting[seq]
+
+    def _book(self, source: str, envelope: EnvelopeIn, cursor: Cursor) -> None:
+        document = _document(envelope.data)
+        self._to_ack.add((source, LEDGER))
+        events = [event for event in document.epcisBody.eventList if event.repeats is None]
+        fresh = [event for event in events if event.seq > cursor.seq]
+        known = [event for event in events if event.seq <= cursor.seq]
+        if known:
+            held = self._store.hashes(source, known[0].seq, known[-1].seq)
+            if any(held.get(event.seq, event.hash) != event.hash for event in known):
+                self._quarantine(source, f"movement {known[0].seq} came again with other content")
+                return
+        if not fresh:
+            return
+        follows = fresh[0].seq == cursor.seq + 1
+        if not known and envelope.skprevhash and cursor.hash and envelope.skprevhash != cursor.hash:
+            self._quarantine(source, f"movement {fresh[0].seq} does not follow the one that is held")
+            return
+        if not follows or [event.seq for event in fresh] != list(range(fresh[0].seq, fresh[-1].seq + 1)):
+            raise ValueError("a message with a hole in it")
+        self._store.book(
+            source,
+            [
+                Booked(
+                    one.seq,
+                    one.epoch,
+                    one.hash,
+                    one.kind,
+                    one.sku,
+                    abs(one.delta),
+                    one.src,
+                    one.dst,
+                    one.lot,
+                    one.happened,
+                )
+                for one in fresh
+            ],
+        )
+        if document.epcisHeader:
+            self._store.name(source, _names(document.epcisHeader))
+        last = fresh[-1]
+        self._store.move_cursor(source, LEDGER, Cursor(last.epoch, last.seq, last.hash))
+
+    def _heard_alert(self, source: str, peer: Peer, envelope: EnvelopeIn) -> None:
+        cursor = self._store.cursor(source, ALERTS)
+        seq = int(envelope.sequence)
+        if envelope.skprev > cursor.seq:
+            self._ask(source, peer, Replay(envelope.skepoch, ALERTS, cursor.seq + 1, envelope.skprev))
+            return
+        self._to_ack.add((source, ALERTS))
+        if seq <= cursor.seq:
+            return
+        one = msgspec.json.decode(envelope.data, type=AlertIn)
+        self._store.raise_alert(
+            source, AlertHeard(seq, one.kind, one.subject, one.severity, one.text, one.first_us)
+        )
+        self._store.move_cursor(source, ALERTS, Cursor(envelope.skepoch, seq))
+
+    def _heard_digest(self, source: str, peer: Peer, digest: Digest) -> None:
+        """Compare when both sides are at the same movement; otherwise ask for another one."""
+        cursor = self._store.cursor(source, LEDGER)
+        if digest.seq != cursor.seq:
+            if digest.seq < cursor.seq:
+                self._ask(source, peer, Replay(digest.epoch, DIGESTS))
+            return
+        ours = {one.loc: one.sha256 for one in digest_of(self._store.held(source))}
+        theirs = {one.loc: one.sha256 for one in digest.locations}
+        now_us = time.time_ns() // 1000
+        if ours == theirs:
+            self._store.agreed(source, digest.seq, now_us)
+            return
+        wrong = sorted(loc for loc in {*ours, *theirs} if ours.get(loc) != theirs.get(loc))
+        self._quarantine(source, f"stock of {', '.join(wrong)} differs from what was sent (digest_mismatch)")
+
+    def _quarantine(self, source: str, problem: str) -> None:
+        self._store.quarantine(source, problem, time.time_ns() // 1000)
+
+    def _ask(self, source: str, peer: Peer, replay: Replay) -> None:
+        now_s = time.monotonic()
+        if now_s - peer.asked_s >= ASK_AGAIN_S:
+            peer.asked_s = now_s
+            self._answers.append(self._answer(source, "down/replay", replay))
+
+    def _answer(self, source: str, leaf: str, message: msgspec.Struct) -> Answer:
+        return Answer(self._peers[source].address.topic(leaf), msgspec.json.encode(message))
+
+
+def _names(header: dict[str, Any]) -> list[tuple[str, str]]:
+    """(product URI, name) from the master data of a document."""
+    found = []
+    for vocabulary in header.get("epcisMasterData", {}).get("vocabularyList", []):
+        for element in vocabulary.get("vocabularyElementList", []):
+            for attribute in element.get("attributes", []):
+                found.append((str(element["id"]), str(attribute["attribute"])))
+    return found

@@ -1,0 +1,64 @@
+-- The network-wide picture. Everything here came over the feed and can be asked for again.
+
+CREATE TABLE IF NOT EXISTS gateway (
+    source    TEXT PRIMARY KEY,          -- tenant/store/gateway
+    online    INTEGER NOT NULL DEFAULT 0,
+    boot_id   TEXT NOT NULL DEFAULT '',
+    sw        TEXT NOT NULL DEFAULT '',
+    newest    INTEGER NOT NULL DEFAULT 0, -- movement that the gateway said is its newest
+    heard_us  INTEGER NOT NULL,
+    problem   TEXT NOT NULL DEFAULT '',   -- why it is in quarantine; '' when it is not
+    digest_seq INTEGER,                   -- newest movement at which both sides agreed
+    digest_us  INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS cursor (
+    source TEXT NOT NULL,
+    lane   TEXT NOT NULL,
+    epoch  INTEGER NOT NULL,
+    seq    INTEGER NOT NULL,
+    hash   TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (source, lane)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS movement (
+    source TEXT NOT NULL,
+    seq    INTEGER NOT NULL,
+    epoch  INTEGER NOT NULL,
+    hash   TEXT NOT NULL,
+    kind   TEXT NOT NULL,
+    sku    TEXT NOT NULL,
+    qty    INTEGER NOT NULL,
+    src    TEXT NOT NULL,
+    dst    TEXT NOT NULL,
+    lot    TEXT NOT NULL,
+    happened TEXT NOT NULL,
+    PRIMARY KEY (source, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS balance (
+    source TEXT NOT NULL,
+    sku    TEXT NOT NULL,
+    loc    TEXT NOT NULL,
+    lot    TEXT NOT NULL,
+    qty    INTEGER NOT NULL,
+    PRIMARY KEY (source, sku, loc, lot)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS product (
+    source TEXT NOT NULL,
+    uri    TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    PRIMARY KEY (source, uri)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS alert (
+    source TEXT NOT NULL,
+    seq    INTEGER NOT NULL,
+    kind   TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    text   TEXT NOT NULL,
+    first_us INTEGER NOT NULL,
+    PRIMARY KEY (source, seq)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,133 @@
+"""The network-wide picture in one SQLite file: the default."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from backoffice.store import AlertHeard, Booked, Cursor, GatewayView, StockView
+
+SCHEMA = Path(__file__).parent / "schema.sql"
+
+
+class SqliteStore:
+    """`backoffice.store.Store`. One connection; a second one, read-only, may serve the page."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        if read_only:
+            self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = wal")
+        self._db.execute("PRAGMA synchronous = FULL")  # what is acknowledged must survive here too
+        self._db.executescript(SCHEMA.read_text())
+        self._cursors: dict[tuple[str, str], Cursor] = {}
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def cursor(self, source: str, lane: str) -> Cursor:
+        known = self._cursors.get((source, lane))
+        if known is None:
+            row = self._db.execute(
+                "SELECT epoch, seq, hash FROM cursor WHERE source = ? AND lane = ?", (source, lane)
+            ).fetchone()
+            known = self._cursors[source, lane] = Cursor(*row) if row else Cursor()
+        return known
+
+    def hashes(self, source: str, first_seq: int, last_seq: int) -> dict[int, str]:
+        return dict(
+            self._db.execute(
+                "SELECT seq, hash FROM movement WHERE source = ? AND seq BETWEEN ? AND ?",
+                (source, first_seq, last_seq),
+            ).fetchall()
+        )
+
+    def book(self, source: str, movements: list[Booked]) -> None:
+        self._db.executemany(
+            f"INSERT INTO movement VALUES (?{', ?' * len(Booked._fields)})",
+            [(source, *movement) for movement in movements],
+        )
+        changes: Counter[tuple[str, str, str]] = Counter()
+        for one in movements:
+            changes[one.sku, one.src, one.lot] -= one.qty
+            changes[one.sku, one.dst, one.lot] += one.qty
+        self._db.executemany(
+            "INSERT INTO balance VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET qty = qty + excluded.qty",
+            [(source, sku, loc, lot, change) for (sku, loc, lot), change in changes.items()],
+        )
+
+    def raise_alert(self, source: str, alert: AlertHeard) -> None:
+        self._db.execute("INSERT OR IGNORE INTO alert VALUES (?, ?, ?, ?, ?, ?, ?)", (source, *alert))
+
+    def name(self, source: str, names: Iterable[tuple[str, str]]) -> None:
+        self._db.executemany(
+            "INSERT INTO product VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name",
+            [(source, uri, name) for uri, name in names],
+        )
+
+    def move_cursor(self, source: str, lane: str, cursor: Cursor) -> None:
+        self._cursors[source, lane] = cursor
+        self._db.execute(
+            "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?, ?)",
+            (source, lane, cursor.epoch, cursor.seq, cursor.hash),
+        )
+
+    def heard_state(
+        self, source: str, *, online: bool, boot_id: str, sw: str, newest: int, now_us: int
+    ) -> None:
+        self._db.execute(
+            """INSERT INTO gateway (source, online, boot_id, sw, newest, heard_us) VALUES (?, ?, ?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET online = excluded.online, boot_id = excluded.boot_id,
+               sw = excluded.sw, newest = excluded.newest, heard_us = excluded.heard_us""",
+            (source, int(online), boot_id, sw, newest, now_us),
+        )
+
+    def quarantine(self, source: str, problem: str, now_us: int) -> None:
+        self._db.execute(
+            """INSERT INTO gateway (source, heard_us, problem) VALUES (?, ?, ?)
+               ON CONFLICT DO UPDATE SET problem = excluded.problem""",
+            (source, now_us, problem),
+        )
+
+    def problem(self, source: str) -> str:
+        row = self._db.execute("SELECT problem FROM gateway WHERE source = ?", (source,)).fetchone()
+        return row[0] if row else ""
+
+    def agreed(self, source: str, seq: int, now_us: int) -> None:
+        self._db.execute(
+            "UPDATE gateway SET digest_seq = ?, digest_us = ? WHERE source = ?", (seq, now_us, source)
+        )
+
+    def held(self, source: str) -> list[tuple[str, str, str, int]]:
+        return self._db.execute(
+            "SELECT loc, sku, lot, qty FROM balance WHERE source = ? AND qty <> 0", (source,)
+        ).fetchall()
+
+    def commit(self) -> None:
+        self._db.execute("COMMIT")
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def gateways(self) -> list[GatewayView]:
+        rows = self._db.execute(
+            """SELECT source, online, sw, newest, coalesce(seq, 0), heard_us, problem, digest_seq
+               FROM gateway LEFT JOIN cursor USING (source)
+               WHERE coalesce(lane, 'L') = 'L' ORDER BY source"""
+        )
+        return [GatewayView(source, bool(online), *rest) for source, online, *rest in rows]
+
+    def stock(self) -> list[StockView]:
+        rows = self._db.execute(
+            """SELECT balance.source, sku, coalesce(name, ''), loc, lot, qty
+               FROM balance LEFT JOIN product
+                 ON product.source = balance.source AND uri = 'https://id.gs1.org/01/' || sku
+               WHERE qty <> 0 AND loc <> upper(loc) ORDER BY balance.source, name, sku, loc, lot"""
+        )
+        return [
+            StockView(source.split("/")[1], source.split("/")[2], sku, name, loc, lot, qty)
+            for source, sku, name, loc, lot, qty in rows
+        ]
+
+    def close(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("COMMIT")
+        self._db.close()
