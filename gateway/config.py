@@ -5,9 +5,9 @@ these values behind, so that no resident process has to hold a validation librar
 the data directory: the next start needs no check, and a file that was spoilt meanwhile stops nothing.
 """
 
+import contextlib
 import os
 import re
-import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
@@ -200,6 +200,7 @@ class Verdict:
 class Kept:
     """A verdict on disk, and what it was about."""
 
+    path: str
     source: str
     environment: dict[str, str]
     verdict: Verdict
@@ -226,11 +227,12 @@ def load(path: Path) -> Loaded:
     source = _text(path)
     kept_path = _data_dir(path, source) / KEPT_NAME
     kept = _read_kept(kept_path)
-    if kept and kept.source == source and kept.environment == _environment() and _still_hold(kept.verdict):
+    here = (str(path), source, _environment())
+    if kept and here == (kept.path, kept.source, kept.environment) and _still_hold(kept.verdict):
         return _loaded(kept.verdict)
     verdict = ask_checker(path)
     if verdict.settings is not None:
-        _keep(kept_path, Kept(source, _environment(), verdict))
+        _keep(kept_path, Kept(*here, verdict))
         return _loaded(verdict)
     if kept is None or kept.verdict.settings is None:
         raise SettingsInvalid("\n".join(str(problem) for problem in verdict.problems))
@@ -242,6 +244,8 @@ def load(path: Path) -> Loaded:
 
 def ask_checker(path: Path, distrusted: tuple[str, ...] = ()) -> Verdict:
     """Let a short-lived process prove the file. A driver package that kills or hangs it is left out."""
+    import subprocess  # 8 ms that a start with kept settings does not need
+
     command = [sys.executable, "-P", "-m", "gateway.check", str(path), *distrusted]
     try:
         answer = subprocess.run(
@@ -254,7 +258,10 @@ def ask_checker(path: Path, distrusted: tuple[str, ...] = ()) -> Verdict:
         verdict: Verdict = _decode(last, Verdict)
         return verdict
     if not last.startswith(b"loading ") or last[8:].decode() in distrusted:
-        raise SettingsInvalid(f"the settings checker ended without an answer: {' '.join(command)}")
+        by_hand = " ".join(command)
+        raise SettingsInvalid(
+            f"the checker of the settings gives no answer; run it by hand to see why: {by_hand}"
+        )
     return ask_checker(path, (*distrusted, last[8:].decode()))
 
 
@@ -328,4 +335,5 @@ def _keep(path: Path, kept: Kept) -> None:
             os.fsync(file.fileno())
         new.replace(path)
     except OSError:
-        new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
