@@ -200,3 +200,30 @@ def test_the_same_form_sent_twice_is_one_sale(shop: RealShop) -> None:
         shop.do("scan", code=OAT_DRINK, station="counter-1", id="pressed-once")
 
     assert shop.on_hand("oat-drink") == before - 1
+
+
+def test_a_shelf_below_zero_is_counted_on_its_items_page_and_its_notice_is_over(
+    page: Any, shop: RealShop
+) -> None:
+    shop.do("scan", code="7622210449283", station="counter-1")  # batteries: one more than there were
+    page.goto(shop.address + "/")
+    assert "wants a count" in page.inner_text("#cards")
+    page.goto(shop.address + "/item/batteries")
+
+    page.fill('input[name="quantity"]', "7")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('.number').innerText === '7'")
+
+    assert shop.on_hand("batteries") == 7
+    assert shop.ask("SELECT kind FROM movement ORDER BY seq DESC") == "count_correction"
+    assert shop.ask("SELECT count(*) FROM alert WHERE kind = 'negative_stock' AND state = 'open'") == 0
+
+
+def test_undo_in_the_journal_is_known_to_the_very_next_scan(shop: RealShop) -> None:
+    shop.do("scan", code=CHOCOLATE, station="counter-1")
+    left = shop.on_hand("choc")
+
+    shop.do("undo", seq=str(shop.ask("SELECT max(seq) FROM movement")))
+    told = shop.do("scan", code=CHOCOLATE, station="counter-1")
+
+    assert told["text"] == f"Chocolate, hazelnut 100 g: {left} left"

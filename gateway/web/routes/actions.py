@@ -56,6 +56,17 @@ async def undo(request: Request) -> Response:
     return await done(request, form, "undo", {"seq": whole(form, "seq")})
 
 
+async def count(request: Request) -> Response:
+    """What somebody counted on a shelf; the difference becomes a movement."""
+    form = await fields(request)
+    body = {
+        "sku": required(form, "sku"),
+        "location": required(form, "location"),
+        "quantity": whole(form, "quantity"),
+    }
+    return await done(request, form, "count", body)
+
+
 async def alert(request: Request) -> Response:
     form = await fields(request)
     what = required(form, "do")
@@ -135,5 +146,6 @@ routes = [
     Route("/do/name", name, methods=["POST"]),
     Route("/do/dismiss", dismiss, methods=["POST"]),
     Route("/do/undo", undo, methods=["POST"]),
+    Route("/do/count", count, methods=["POST"]),
     Route("/do/alert", alert, methods=["POST"]),
 ]

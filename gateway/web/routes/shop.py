@@ -1,5 +1,6 @@
 """The shop's own pages: what needs me, what is there, and the movements that say why."""
 
+import uuid
 from datetime import timedelta
 from itertools import groupby
 
@@ -15,6 +16,7 @@ from gateway.web.today import CARDS_MAX, cards, sold_by_day
 
 ITEMS_SHOWN = 60
 MOVES_SHOWN = 40
+REASONS_SHOWN = 15
 RECENT_SHOWN = 6
 EXPIRING_SHOWN_DAYS = 14
 
@@ -74,14 +76,16 @@ def item(request: Request) -> Response:
             return RedirectResponse(f"/item/{sku}", 303)
         return reader.page("missing.html", 404, what=code)
     expected = outlook.of_item(reader, found)
-    steps = queries.why(face.ledger, found.sku, MOVES_SHOWN, before)
+    steps = queries.why(face.ledger, found.sku, REASONS_SHOWN, before)
     return reader.page(
         "item.html",
         item=found,
         codes=queries.codes_of(face.ledger, found.sku),
-        levels=queries.levels(face.ledger, found.sku),
+        levels=(levels := queries.levels(face.ledger, found.sku)),
+        places=countable(face, levels),
+        once=uuid.uuid4().hex,
         steps=steps,
-        older=steps[-1].movement.seq if len(steps) == MOVES_SHOWN else None,
+        older=steps[-1].movement.seq if len(steps) == REASONS_SHOWN else None,
         modes=KIND_MODES,
         outlook=expected,
         chart=outlook.chart(reader, expected),
@@ -106,6 +110,12 @@ def journal(request: Request) -> Response:
         modes=KIND_MODES,
         back=str(request.url.path) + (f"?{request.url.query}" if request.url.query else ""),
     )
+
+
+def countable(face: Face, levels: list[queries.Level]) -> list[str]:
+    """Where an item may be counted: where it is, then where the shop's stations are."""
+    stations = [device.location for device in face.scanners()]
+    return list(dict.fromkeys([*(level.loc for level in levels), *stations])) or ["shop"]
 
 
 def by_day(reader: Reader, rows: list[queries.Movement]) -> list[tuple[str, list[queries.Movement]]]:
