@@ -65,6 +65,13 @@ def test_every_driver_has_its_card() -> None:
     assert [name for name in drivers if not (ROOT / "docs" / "drivers" / f"{name}.md").exists()] == []
 
 
+def test_the_readme_names_every_driver() -> None:
+    readme = (ROOT / "README.md").read_text()
+    drivers = project()["project"]["entry-points"]["storekeeper.drivers"]
+
+    assert [name for name in drivers if f"`{name}`" not in readme] == []
+
+
 def test_the_core_is_forbidden_to_import_each_bundled_driver() -> None:
     configured = project()
     drivers = configured["project"]["entry-points"]["storekeeper.drivers"].values()
