@@ -32,7 +32,9 @@ class Desk:
         """Acknowledge what comes until the condition holds. Fails after `within_s`."""
         deadline_s = time.monotonic() + within_s
         while not until(self):
-            assert time.monotonic() < deadline_s, (self.states[-5:], self.texts[-3:], self.readings[-5:])
+            if time.monotonic() > deadline_s:
+                self.close()
+                raise AssertionError((self.states[-5:], self.texts[-3:], self.readings[-5:]))
             self._inlet.wait(0.02)
             while (received := self._inlet.receive()) is not None:
                 self._take(*received)

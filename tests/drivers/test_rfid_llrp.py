@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -323,6 +324,41 @@ def test_two_crates_at_the_door_arrive_once_although_the_reader_restarts(reader,
         ("arrived", "30751feb705c5904e3d50d70", 1),
         ("arrived", "e200001d7315016521408fc6", 2),
     ]
+
+
+class MuteReader:
+    """Starts like a reader, then says nothing more: a frozen one. Counts who came."""
+
+    def __init__(self) -> None:
+        self.visits = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        self._open = []
+        while True:
+            near, _ = self._listener.accept()
+            self.visits += 1
+            self._open.append(near)
+            config = "040c0000001200000001011f000800000000"
+            near.sendall(bytes.fromhex(CONNECTED))
+            for answer in (SET_OK, DELETED, ADDED, ENABLED, STARTED, config, TWO_READS[0]):
+                if answer != TWO_READS[0]:
+                    near.recv(4096)
+                near.sendall(bytes.fromhex(answer))
+
+
+def test_a_reader_that_freezes_is_left_and_asked_anew(tmp_path):
+    reader = MuteReader()
+    desk = Desk(tmp_path, "rfid_llrp", host="127.0.0.1", port=reader.port, keepalive_s=1)
+
+    desk.serve(lambda desk: len(desk.of(TagRead)) == 2)
+
+    assert desk.close() == 0
+    assert reader.visits == 2
+    assert [one.status for one in desk.of(Health)].count("keepalive_lost") == 1
+    assert "no keep-alive for 3 s" in desk.texts
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:

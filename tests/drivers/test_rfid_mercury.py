@@ -1,5 +1,7 @@
 """A ThingMagic module (M6E Nano) under the counter."""
 
+import time
+
 import pytest
 
 from drivers.contract import Garbled, Health, TagRead
@@ -13,6 +15,8 @@ from drivers.rfid_mercury import (
     command,
     crc_thingmagic,
 )
+from tests.drivers.desk import Desk
+from tests.drivers.unpluggable import Unpluggable
 
 # sparkfun/SparkFun_Simultaneous_RFID_Tag_Reader_Library: src/SparkFun_UHF_RFID_Reader.cpp
 TAG = "ff2822000010001b01ff0101c4110e16400000012700000500000f00803000000000000000000000001545e94a561d"
@@ -106,3 +110,30 @@ def test_however_the_bytes_are_cut_the_readings_are_the_same():
 
     assert readings(stream) == readings(*(stream[at : at + 2] for at in range(0, len(stream), 2)))
     assert [type(one) for one in readings(stream)] == [Garbled, TagRead, Health, Garbled, TagRead]
+
+
+def test_a_module_unplugged_five_times_is_set_up_and_reads_on_each_time(tmp_path):
+    def module(request: bytes) -> bytes:
+        done = bytes.fromhex(reply(request[2], 0))
+        return done + bytes.fromhex(TAG) if request == command(MULTI, START_READING) else done
+
+    device = Unpluggable(tmp_path / "tty", module)
+    desk = Desk(tmp_path, "rfid_mercury", port=str(device.path))
+    for number in range(5):
+        desk.serve(lambda desk, wanted=number + 1: len(desk.of(TagRead)) == wanted)
+        device.unplug()
+        time.sleep(0.05)
+        device.plug()
+
+    assert desk.close() == 0
+    assert desk.of(Garbled) == []
+
+
+def test_a_mute_module_is_named_through_the_real_host(tmp_path):
+    device = Unpluggable(tmp_path / "tty", lambda request: b"")
+    desk = Desk(tmp_path, "rfid_mercury", port=str(device.path))
+
+    desk.serve(lambda desk: len(desk.of(Health)) == 1)
+
+    assert desk.close() == 0
+    assert desk.of(Health)[0].error.startswith("no answer at 115200 baud: check its supply")

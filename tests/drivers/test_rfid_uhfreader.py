@@ -1,5 +1,7 @@
 """A Chafon reader at the back door, on a serial line or over TCP."""
 
+import time
+
 import pytest
 
 from drivers.contract import ConfigError, Garbled, Health, TagRead
@@ -12,6 +14,8 @@ from drivers.rfid_uhfreader import (
     command,
     crc16_mcrf4xx,
 )
+from tests.drivers.desk import Desk
+from tests.drivers.unpluggable import Unpluggable
 
 JAM = "1500010301010ce28068940000500a9d2298c648257e"
 
@@ -125,3 +129,28 @@ def test_a_mute_reader_is_named_with_the_remedy():
 def test_a_tcp_port_that_is_none_is_refused_with_the_remedy():
     with pytest.raises(ConfigError, match='port is "COM1"; with host, set it to the TCP port'):
         UhfReaderDriver().open(UhfReaderConfig(host="127.0.0.1", port="COM1"))
+
+
+def test_a_reader_unplugged_five_times_reads_on_each_time(tmp_path):
+    inventories = 0
+
+    def reader(request: bytes) -> bytes:
+        nonlocal inventories
+        if command(INVENTORY) not in request:
+            return bytes.fromhex(framed("002100" + "0109"))
+        inventories += 1
+        return bytes.fromhex(framed(f"000101010104{inventories:08x}48"))
+
+    device = Unpluggable(tmp_path / "tty", reader)
+    desk = Desk(tmp_path, "rfid_uhfreader", port=str(device.path))
+    for _ in range(5):
+        before = len(desk.of(TagRead))
+        desk.serve(lambda desk, before=before: len(desk.of(TagRead)) >= before + 5)
+        device.unplug()
+        time.sleep(0.05)
+        device.plug()
+
+    assert desk.close() == 0
+    numbers = [int(one.epc, 16) for one in desk.of(TagRead)]
+    assert numbers == sorted(set(numbers))
+    assert inventories - len(numbers) <= 6  # at most the answer under way at each unplugging

@@ -1,5 +1,8 @@
 """A probe in the fridge: what the kernel's w1_slave file says, and when it is not to be trusted."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from drivers.contract import ConfigError, DeviceGone, Garbled, Health, Temperature
@@ -12,7 +15,9 @@ from drivers.thermometer_ds18b20 import (
     dallas_crc,
     temperature,
 )
+from tests.drivers.desk import Desk
 
+W1_DEVICES = Path(__file__).parents[2] / "hw_fixtures/temp/w1_devices"
 FRIDGE = b"93 01 7f 80 7f ff 0d 10 bd : crc=bd YES\n93 01 7f 80 7f ff 0d 10 bd t=25187\n"
 FRIDGE_READING = Temperature(celsius=25.1875, raw_hex="93017f807fff0d10bd")
 
@@ -173,3 +178,19 @@ def test_the_folder_of_a_probe_is_read_and_its_disappearance_is_an_unplugged_pro
 def test_a_device_without_a_port_names_what_to_write():
     with pytest.raises(ConfigError, match="set it to the probe's folder"):
         Ds18b20Driver().open(Ds18b20Config())
+
+
+def test_a_probe_whose_wire_is_loose_is_read_again_when_it_is_back(tmp_path):
+    probe, away = tmp_path / "28-0316a2798bff", tmp_path / "away"
+    shutil.copytree(W1_DEVICES / probe.name, probe)
+    desk = Desk(tmp_path, "thermometer_ds18b20", port=str(probe), period_s=1.0)
+    for number in range(3):
+        desk.serve(lambda desk, wanted=number + 1: len(desk.of(Temperature)) >= wanted)
+        probe.rename(away)
+        desk.serve(lambda desk: desk.states[-1:] == ["waiting"])
+        away.rename(probe)
+        desk.serve(lambda desk: desk.states[-1] == "running")
+
+    assert desk.close() == 0
+    assert {one.celsius for one in desk.of(Temperature)} == {25.1875}
+    assert desk.of(Garbled) == []
