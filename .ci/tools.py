@@ -38,6 +38,7 @@ TOOLS = {
         (lambda: shutil.which("mosquitto") is not None, "mosquitto", "the broker of the sync tests"),
         (lambda: shutil.which("chromium") is not None, "chromium", "the browser of the page tests"),
         (lambda: shutil.which("systemd-analyze") is not None, "systemd", "the check of the service unit"),
+        (lambda: shutil.which("strace") is not None, "strace", "what the daemon asks of the kernel"),
     ],
 }
 

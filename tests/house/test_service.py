@@ -3,9 +3,12 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,79 @@ def test_the_service_is_well_shut_in() -> None:
     exposure = re.search(r"Overall exposure level for storekeeper.service: ([\d.]+)", answer.stdout)
     assert exposure is not None, answer.stdout
     assert float(exposure[1]) <= EXPOSURE_MAX
+
+
+@needs_systemd
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not here: apt install strace")
+def test_the_daemon_needs_nothing_that_the_unit_forbids(tmp_path: Path) -> None:
+    """Daemon, driver, pump and pages under strace, memory never writable and executable at once."""
+    path = tmp_path / "config.toml"
+    path.write_text(
+        f"[web]\nport = {free_port()}\n[mqtt]\nenabled = true\nport = {free_port()}\n"
+        '[[device]]\nname = "counter"\ndriver = "serial_scanner"\nport = "/dev/ttyNONE"\n'
+    )
+    log = tmp_path / "strace.log"
+    forbid_w_and_x = (
+        "import ctypes, os, sys; ctypes.CDLL(None).prctl(65, 1, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    daemon = [sys.executable, "-m", "gateway", "run", "-c", str(path)]
+    with subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", str(log), sys.executable, "-c", forbid_w_and_x, *daemon],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as traced:
+        if (page := page_of(tmp_path / "web.address", traced)) is None:
+            assert traced.stdout is not None
+            log_text = traced.stdout.read().decode()
+            if "Operation not permitted" in log_text:
+                pytest.skip("strace may not trace here")
+            raise AssertionError(log_text)
+        os.kill(int((tmp_path / "ledger.lock").read_text()), signal.SIGTERM)
+        assert traced.wait(20) == 0
+
+    assert page == 200
+    used = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", log.read_text(), re.MULTILINE))
+    of_root_only = {"fchown"} if os.geteuid() == 0 else set()  # SQLite gives new files to the ledger's owner
+    assert used - allowed_by_the_unit() - of_root_only == set()
+
+
+def page_of(address: Path, daemon: subprocess.Popen[bytes]) -> int | None:
+    """The status of the counter page once there is one; None when the daemon ended before."""
+    for _ in range(600):
+        if daemon.poll() is not None:
+            return None
+        if address.exists():
+            with urllib.request.urlopen(f"{address.read_text().strip()}/counter", timeout=20) as answer:
+                status: int = answer.status
+                return status
+        time.sleep(0.1)
+    raise AssertionError("no page within a minute")
+
+
+def allowed_by_the_unit() -> set[str]:
+    """The unit's SystemCallFilter lines, with systemd's own sets."""
+    groups: dict[str, list[str]] = {}
+    group: list[str] = []
+    for line in analyze("syscall-filter", "--no-pager").stdout.splitlines():
+        if line.startswith("@"):
+            group = groups.setdefault(line.strip(), [])
+        elif line.startswith("    ") and "#" not in line:
+            group.append(line.strip())
+
+    def calls(name: str) -> set[str]:
+        return {call for one in groups[name] for call in calls(one)} if name.startswith("@") else {name}
+
+    allowed: set[str] = set()
+    for line in re.findall(r"^SystemCallFilter=(.*)$", UNIT.read_text(), re.MULTILINE):
+        named = {call for word in line.lstrip("~").split() for call in calls(word)}
+        allowed = allowed - named if line.startswith("~") else allowed | named
+    return allowed
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def test_the_unit_runs_what_is_installed_where_it_is_installed() -> None:

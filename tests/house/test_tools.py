@@ -32,8 +32,10 @@ def look_for(uses: list[str], programs: Path) -> subprocess.CompletedProcess[str
 def test_root_gets_what_is_missing_installed(bare: Path) -> None:
     answer = look_for(["test"], bare)
 
-    assert "install -y --no-install-recommends mosquitto chromium systemd" in (bare / "asked").read_text()
-    assert "installing by apt: mosquitto chromium systemd" in answer.stdout
+    assert (
+        "install -y --no-install-recommends mosquitto chromium systemd strace" in (bare / "asked").read_text()
+    )
+    assert "installing by apt: mosquitto chromium systemd strace" in answer.stdout
 
 
 def test_a_missing_compiler_ends_the_build_with_the_remedy(bare: Path) -> None:
@@ -51,7 +53,7 @@ def test_a_missing_browser_only_skips_its_tests(bare: Path) -> None:
 
 
 def test_nothing_is_said_when_all_is_there(bare: Path) -> None:
-    for program in ("mosquitto", "chromium", "systemd-analyze"):
+    for program in ("mosquitto", "chromium", "systemd-analyze", "strace"):
         (bare / program).symlink_to("/bin/true")
 
     answer = look_for(["test"], bare)
