@@ -4,12 +4,14 @@ Group commit: what has arrived is taken without waiting, committed once and answ
 before COMMIT has returned, so whoever hears the beep may rely on it.
 """
 
+import contextlib
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -24,13 +26,15 @@ from gateway.ledger.master import Statement, name_code, parked_is, upsert_item
 from gateway.ledger.runs import Run, Runs, forget_earlier
 from gateway.ledger.shelves import LedgerShelves
 from gateway.ledger.telemetry import Telemetry
-from gateway.ledger.writer import AlertRaised, Batch, NotRecording, Seen, Writer
-from gateway.stock.movements import reversal
+from gateway.ledger.writer import AlertClosed, AlertRaised, Batch, NotRecording, Seen, Writer
+from gateway.stock.counts import corrections
+from gateway.stock.movements import VIRTUAL, Draft, reversal
 from gateway.stock.stations import Station
 
 READINGS_PER_COMMIT_MAX = 256
 QUIET_POLL_S = 1.0
 CURSOR_ALONE_AFTER_S = 0.25  # the acknowledged cursor rides with the next movement, or goes alone after this
+TRY_AGAIN_EVERY_S = 1.0  # while the ledger cannot commit
 EVENTS_PER_HINT_MAX = 20
 OK = Outcome("ok")
 
@@ -75,6 +79,7 @@ class Ingest:
         self._cursors: dict[str, tuple[int, int]] = {}
         self._cursor_since_s = 0.0
         self._recording = True
+        self._try_again_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -82,6 +87,9 @@ class Ingest:
                 self._take_what_is_there()
             if self._cursors and time.monotonic() - self._cursor_since_s >= CURSOR_ALONE_AFTER_S:
                 self._close(self._begin())
+            if not self._recording and time.monotonic() >= self._try_again_s:
+                self._try_again_s = time.monotonic() + TRY_AGAIN_EVERY_S
+                self._try_again()
             if self._telemetry.changed:
                 self._telemetry.changed = False
                 self._publish([], devices_changed=True)
@@ -103,10 +111,28 @@ class Ingest:
             else:
                 self._telemetry.device("bus", "", "noise", f"a message that makes no sense: {message}")
         for group in rounds(deliveries):
-            round_ = self._begin()
-            for peer, delivery in group:
+            self._book_group(group)
+
+    def _book_group(self, group: list[tuple[bytes, Delivery]]) -> None:
+        """One transaction. A disk that cannot even be read refuses its readings and stops nothing else."""
+        problem = None
+        try:
+            self._mend()
+        except NotRecording as error:
+            problem = self._not_recording(str(error))
+        round_ = self._begin()
+        try:
+            for peer, delivery in group if problem is None else ():
                 self._deliver(round_, peer, delivery)
-            self._close(round_)
+        except sqlite3.OperationalError as error:
+            self._writer.distrust()
+            problem = self._not_recording(f"the ledger cannot be read ({error}): scans are NOT counted")
+        if problem:
+            round_.replies = [
+                (peer, Acks(delivery.boot, delivery.first_seq, [problem] * len(delivery.readings)))
+                for peer, delivery in group
+            ]
+        self._close(round_, problem)
 
     def _deliver(self, round_: Round, peer: bytes, delivery: Delivery) -> None:
         device, boot = delivery.device, delivery.boot
@@ -143,6 +169,8 @@ class Ingest:
         if isinstance(reading, Document):
             try:
                 return self._document(round_, reading, delivery.device, delivery.ages_ms[at], idem)
+            except sqlite3.OperationalError:
+                raise  # the disk
             except (KeyError, TypeError, ValueError, sqlite3.Error) as error:  # a peer's bytes, not our bug
                 text = f'this document of kind "{reading.kind}" makes no sense: {error!r}'
                 return Outcome("refused", text), False
@@ -166,19 +194,13 @@ class Ingest:
                 batch.stations[station.device] = station
         seq = 0
         for part, draft in enumerate(effect.drafts):
-            seq = batch.book(draft, station.device, f"{idem}/{part}")
-            self._shelves.booked(draft)
+            seq = self._book(batch, draft, station.device, f"{idem}/{part}", effect.outcome)
         if effect.parked:
             _, boot, reading_seq = idem.rsplit("/", 2)  # whose scan it is, not which page it was typed on
             batch.park(effect.parked, station.device, boot, int(reading_seq))
-        subject = f"{effect.sku}@{station.location}"
-        if effect.shortage == "begins":
-            batch.alerts.append(AlertRaised("negative_stock", subject, "warning", effect.outcome.text))
-        elif effect.shortage == "ends":
-            batch.closed_alerts.append(("negative_stock", subject))
         left, sku = effect.left, effect.sku
         if effect.outcome.code == "undo" and sku:
-            left = sum(lot.quantity for lot in self._shelves.lots(sku, station.location))
+            left = self._shelves.on_hand(sku, station.location)
         event = Event(
             station.device,
             effect.outcome.code,
@@ -195,6 +217,26 @@ class Ingest:
         outcome = Outcome(effect.outcome.code, effect.outcome.text, scan.data)
         return outcome, bool(effect.drafts or effect.parked or station.device in batch.stations)
 
+    def _book(self, batch: Batch, draft: Draft, device: str, idem: str, outcome: Outcome) -> int:
+        """One movement: its seq. A shelf that goes below zero by it, or is back, is one notice."""
+        ends = ((draft.source, -draft.quantity), (draft.destination, draft.quantity))
+        before = [  # asked first: what is not remembered yet comes from the disk, without this batch
+            (location, change, self._shelves.on_hand(draft.sku, location))
+            for location, change in ends
+            if location not in VIRTUAL
+        ]
+        seq = batch.book(draft, device, idem)
+        self._shelves.booked(draft)
+        for location, change, was in before:
+            subject, now = f"{draft.sku}@{location}", was + change
+            if now < 0 <= was:
+                text = f"{draft.sku}: {now} at {location}, please count"
+                text = outcome.text if outcome.code == "negative" else text
+                batch.alerts.append(AlertRaised("negative_stock", subject, "warning", text))
+            elif was < 0 <= now:
+                batch.alerts.append(AlertClosed("negative_stock", subject))
+        return seq
+
     def _document(
         self, round_: Round, document: Document, device: str, age_ms: int, idem: str
     ) -> tuple[Outcome, bool]:
@@ -210,8 +252,11 @@ class Ingest:
                     return Outcome("refused", text), False
                 ((seq, movement),) = booked
                 draft = reversal(movement, seq, occurred_us=batch.stamp.wall_us, origin="person")
-                batch.book(draft, device, f"{idem}/0")
-                return Outcome("undo", f"taken back: {movement.kind} of {movement.quantity}"), True
+                outcome = Outcome("undo", f"taken back: {movement.kind} of {movement.quantity}")
+                self._book(batch, draft, device, f"{idem}/0", outcome)
+                return outcome, True
+            case "count":
+                return self._count(round_, body, device, idem)
             case "items":
                 return self._write_master(
                     [one for row in body["rows"] for one in upsert_item(row, batch.stamp.wall_us)],
@@ -238,6 +283,28 @@ class Ingest:
                 return OK, True
         return Outcome("refused", f'nobody here understands a document of kind "{document.kind}"'), False
 
+    def _count(self, round_: Round, body: dict[str, Any], device: str, idem: str) -> tuple[Outcome, bool]:
+        """Somebody counted one item at one place, and typed the number."""
+        sku, location, counted = str(body["sku"]), str(body["location"]), int(body["quantity"])
+        if counted < 0 or location in VIRTUAL or not self._shelves.is_item(sku):
+            return Outcome(
+                "refused", f"{counted} of {sku} at {location} is nothing that can be counted"
+            ), False
+        batch = round_.batch
+        before = self._shelves.on_hand(sku, location)
+        drafts = corrections(
+            sku, location, self._shelves.lots(sku, location), counted, occurred_us=batch.stamp.wall_us
+        )
+        text = f"counted {counted}, expected {before}"
+        seq = 0
+        for part, draft in enumerate(drafts):
+            seq = self._book(batch, draft, device, f"{idem}/{part}", Outcome("ok", text))
+        batch.alerts.append(AlertClosed("negative_stock", f"{sku}@{location}"))
+        round_.events.append(
+            Event(device, "ok", text, sku, batch.stamp.wall_us, seq, sku, counted - before, counted, "count")
+        )
+        return Outcome("ok", text, sku), True
+
     def _scan_for(
         self, round_: Round, body: dict[str, object], device: str, age_ms: int, idem: str
     ) -> tuple[Outcome, bool]:
@@ -260,7 +327,7 @@ class Ingest:
         batch = self._writer.batch()
         batch.statements += statements
         if problem := self._commit(batch):
-            return Outcome("not_recording", problem), False
+            return problem, False
         self._shelves.forget(self._writer.connection)
         booked = self._book_parked()
         return Outcome("ok", f"{text}; {booked} parked scans booked" if booked else text), False
@@ -285,43 +352,70 @@ class Ingest:
         self._close(round_)
         return len(rows)
 
-    def _close(self, round_: Round) -> None:
+    def _close(self, round_: Round, problem: Outcome | None = None) -> None:
         """Commit; then, and only then, answer."""
-        if problem := self._commit(round_.batch):
+        if problem := problem or self._commit(round_.batch):
             self._stations.update(round_.stations)
             for run, high_seq in round_.marks:
                 run.high_seq = high_seq
-            refusal = Outcome("not_recording", problem)
             round_.replies = [
-                (peer, Acks(acks.boot, acks.first_seq, [refusal] * len(acks.outcomes)))
+                (peer, Acks(acks.boot, acks.first_seq, [problem] * len(acks.outcomes)))
                 for peer, acks in round_.replies
             ]
-            wall_us = round_.batch.stamp.wall_us
-            round_.events = [Event("ledger", "not_recording", problem, "", wall_us)]
+            round_.events = [Event("ledger", problem.code, problem.text, "", round_.batch.stamp.wall_us)]
         for peer, acks in round_.replies:
             self._inlet.send(peer, acks)
         if round_.events or round_.batch.rows:
             self._publish(round_.events)
 
-    def _commit(self, batch: Batch) -> str:
-        """Make `batch` durable; "" or why it is not. Acknowledged cursors ride along."""
+    def _commit(self, batch: Batch) -> Outcome | None:
+        """Make `batch` durable; None, or why it is not. Acknowledged cursors ride along."""
         batch.cursors.update(self._cursors)
         if batch.empty:
-            return ""
+            return None
         try:
             self._writer.commit(batch)
         except NotRecording as error:
-            self._recording = False
+            return self._not_recording(str(error))
+        except (sqlite3.IntegrityError, OverflowError) as error:
+            # What a peer sent goes against the ledger's rules: a number used twice, a value out of range.
+            self._writer.distrust()
             self._shelves.forget(self._writer.connection)
-            self._telemetry.link("ledger", "not_recording", str(error))
-            return str(error)
+            return Outcome("refused", f"the ledger does not take this: {error}")
         self._cursors.clear()
-        if self._shelves.ledger is not self._writer.connection:
-            self._shelves.forget(self._writer.connection)
+        self._ask_the_new_connection()
         if not self._recording:
             self._recording = True
             self._telemetry.link("ledger", "online", "counting again")
-        return ""
+        return None
+
+    def _mend(self) -> None:
+        """After a failure, a new connection. Raises NotRecording while there is none."""
+        self._writer.mend()
+        self._ask_the_new_connection()
+
+    def _ask_the_new_connection(self) -> None:
+        if self._shelves.ledger is not self._writer.connection:
+            self._shelves.forget(self._writer.connection)
+
+    def _not_recording(self, why: str) -> Outcome:
+        """From here on the pages say so, until a commit succeeds."""
+        self._recording = False
+        self._shelves.forget(self._writer.connection)
+        self._telemetry.link("ledger", "not_recording", why)
+        return Outcome("not_recording", why)
+
+    def _try_again(self) -> None:
+        """While nothing can be written: has room been made? Nobody has to scan to find out."""
+        with contextlib.suppress(NotRecording):
+            self._mend()
+        round_ = self._begin()
+        wall_us = round_.batch.stamp.wall_us
+        round_.batch.statements.append(
+            ("INSERT OR REPLACE INTO setting VALUES ('counting_since_us', ?)", (str(wall_us),))
+        )
+        round_.events.append(Event("ledger", "ok", "counting again", "", wall_us))
+        self._close(round_)
 
     def _heard_hello(self, peer: bytes, hello: Hello) -> None:
         """A driver is back: say what its earlier runs booked and may never have voiced."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -64,7 +64,6 @@ class Effect(msgspec.Struct, frozen=True):
     sku: str = ""
     change: int = 0  # signed, as the shelf sees it
     left: int | None = None
-    shortage: Literal["", "begins", "ends"] = ""  # the shelf's balance went below zero, or is back
 
 
 # mode -> kind; the station's location is the shelf's end of the movement, the other end is given here
@@ -252,7 +251,6 @@ def _book(
         sku=item.sku,
         change=sign * quantity,
         left=left,
-        shortage=_shortage(left - sign * quantity, left),
     )
 
 
@@ -262,13 +260,6 @@ def _value_minor(item: Item, kind: Kind, quantity: int) -> int | None:
     if each is None:
         return None
     return each * quantity if item.unit == "piece" else (each * quantity + 500) // 1000
-
-
-def _shortage(before: int, after: int) -> Literal["", "begins", "ends"]:
-    """One notice for a shelf that went below zero, not one for each scan."""
-    if (before < 0) == (after < 0):
-        return ""
-    return "begins" if after < 0 else "ends"
 
 
 def _verdict(

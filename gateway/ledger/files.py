@@ -1,5 +1,6 @@
 """The two files beside the ledger: the lock that keeps a second daemon out, and the ballast."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -25,8 +26,12 @@ class Ballast:
         free = os.statvfs(self._path.parent)
         if free.f_bavail * free.f_frsize < 3 * self._size_bytes:
             return
-        with self._path.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, self._size_bytes)
+        try:
+            with self._path.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, self._size_bytes)
+        except OSError:  # somebody else took the room meanwhile, or the disk is read-only
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
 
     def release(self) -> bool:
         """Whether there was something to give up."""
@@ -37,7 +42,15 @@ class Ballast:
 
 def take_lock(path: Path) -> int:
     """Hold the ledger for this process; the open lock file. Raises LedgerUnusable."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LedgerUnusable(
+            f"{path.parent} cannot be written ({error.strerror}): mount the disk writable, or give the"
+            " directory to the user that storekeeper runs as",
+            "SK-L02",
+        ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -53,8 +53,15 @@ class LedgerShelves:
     def known(self, code: str) -> Known | None:
         return self._codes.get_or(code, lambda: self._find_code(code))
 
+    def is_item(self, sku: str) -> bool:
+        return self.ledger.execute("SELECT 1 FROM item WHERE sku = ?", (sku,)).fetchone() is not None
+
     def lots(self, sku: str, location: str) -> list[LotStock]:
         return list(self._shelf(sku, location).values())
+
+    def on_hand(self, sku: str, location: str) -> int:
+        """The sum over all lots."""
+        return sum(lot.quantity for lot in self._shelf(sku, location).values())
 
     def last_booking(self, device: str) -> list[tuple[int, Draft]]:
         rows = self.ledger.execute(

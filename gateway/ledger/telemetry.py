@@ -97,17 +97,19 @@ class Telemetry:
                 if name in self._changed
             ]
             links = [(name, *one) for name, one in self._links.items() if f"link {name}" in self._changed]
-            samples, self._samples = self._samples, []
-            self._changed.clear()
             try:
                 with self._ledger:
                     self._ledger.executemany(
                         "INSERT OR REPLACE INTO device_state VALUES (?, ?, ?, ?, ?, ?, ?)", devices
                     )
                     self._ledger.executemany("INSERT OR REPLACE INTO link_state VALUES (?, ?, ?, ?)", links)
-                    self._ledger.executemany("INSERT OR REPLACE INTO sample VALUES (?, ?, ?, ?, ?)", samples)
+                    self._ledger.executemany(
+                        "INSERT OR REPLACE INTO sample VALUES (?, ?, ?, ?, ?)", self._samples
+                    )
             except sqlite3.Error:
-                return
+                return  # it stays changed: said again when there is room again
+            self._samples = []
+            self._changed.clear()
 
     def run(self, stop: threading.Event) -> None:
         """The loop of the thread `telemetry`."""
@@ -117,14 +119,17 @@ class Telemetry:
 
     def _open(self) -> sqlite3.Connection:
         try:
-            return self._opened()
+            return self._opened(str(self._path))
         except sqlite3.Error:  # damaged, or of another version: it may be deleted at any time
             for name in (self._path.name, f"{self._path.name}-wal", f"{self._path.name}-shm"):
                 (self._path.parent / name).unlink(missing_ok=True)
-            return self._opened()
+        try:
+            return self._opened(str(self._path))
+        except sqlite3.Error:  # a full disk: the pages learn less, and counting goes on
+            return self._opened(":memory:")
 
-    def _opened(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=5, check_same_thread=False)
+    def _opened(self, where: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(where, timeout=5, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = wal")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(SCHEMA.read_text())

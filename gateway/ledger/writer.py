@@ -26,6 +26,7 @@ from gateway.stock.movements import Draft
 from gateway.stock.stations import Station
 
 AUDIT_ROWS = 1_000  # of the chain, checked at every start; the rest is `ledger verify`'s
+FULL_BELOW_BYTES = 64 * 1024
 UNDO_ROWS_MAX = 200  # how far back an undo looks for this scanner's last booking
 
 PRAGMAS: dict[str, int | str] = {
@@ -68,6 +69,8 @@ RAISE_ALERT = """INSERT INTO alert (kind, subject, severity, text, data, first_u
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (kind, subject) WHERE state <> 'closed'
     DO UPDATE SET last_us = excluded.last_us, text = excluded.text, data = excluded.data, count = count + 1
     RETURNING id, count"""
+CLOSE_ALERT = """UPDATE alert SET state = 'closed', last_us = ?
+    WHERE kind = ? AND subject = ? AND state <> 'closed'"""
 OFFER = """INSERT INTO outbox (lane, seq, id, type, body, created_us) VALUES (:lane, (
         SELECT 1 + max(coalesce((SELECT max(seq) FROM outbox WHERE lane = :lane), 0),
                        coalesce((SELECT seq FROM cursor WHERE name = :lane), 0))),
@@ -90,6 +93,14 @@ class AlertRaised:
     severity: str
     text: str
     data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertClosed:
+    """It is no longer so."""
+
+    kind: str
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +132,7 @@ class Batch:
         self.parked: list[tuple[object, ...]] = []
         self.stations: dict[str, Station] = {}
         self.seen: list[Seen] = []
-        self.alerts: list[AlertRaised] = []
-        self.closed_alerts: list[tuple[str, str]] = []
+        self.alerts: list[AlertRaised | AlertClosed] = []  # in the order in which they came about
         self.cursors: dict[str, tuple[int, int]] = {}  # lane -> (epoch, seq)
         self.statements: list[tuple[str, Sequence[object]]] = []  # what is too rare for a list of its own
 
@@ -134,7 +144,6 @@ class Batch:
             or self.stations
             or self.seen
             or self.alerts
-            or self.closed_alerts
             or self.cursors
             or self.statements
         )
@@ -213,13 +222,17 @@ class Writer:
 
     def __init__(self, data_dir: Path, ballast_mb: int = 16) -> None:
         """Open, bring to the newest schema, check the end of the chain. Raises LedgerUnusable."""
-        data_dir.mkdir(parents=True, exist_ok=True)
         self.path = data_dir / "ledger.db"
         self._ballast = Ballast(data_dir / "ballast", ballast_mb * 1024 * 1024)
         self._lock = take_lock(data_dir / "ledger.lock")
         self._ballast.put_back()
-        self._open()
         self._broken = False
+        try:
+            self._open()
+        except LedgerUnusable:
+            if not (self._disk_is_full() and self._ballast.release()):
+                raise
+            self._open()
 
     def _open(self) -> None:
         try:
@@ -280,15 +293,27 @@ class Writer:
 
         Raises NotRecording when it is not on disk. After a failed write the connection is not trusted again.
         """
-        if self._broken:
-            self._reopen()
-            if (self.last_seq, self.last_hash) != _begins_after(batch):
-                raise NotRecording("the ledger was opened again; the reading was not booked")
+        self.mend()
+        if (self.last_seq, self.last_hash) != _begins_after(batch):
+            raise NotRecording("the ledger was opened again; the reading was not booked")
         try:
             self._write(batch)
         except sqlite3.OperationalError as error:
             self._recover(batch, error)
         self.last_seq, self.last_hash = batch.last_seq, batch.last_hash
+
+    def mend(self) -> None:
+        """Open the ledger again after a failure. Raises NotRecording while that cannot be done."""
+        if not self._broken:
+            return
+        try:
+            self._reopen()
+        except LedgerUnusable as error:
+            raise NotRecording(f"{error}. Scans are NOT counted") from error
+
+    def distrust(self) -> None:
+        """A read failed: before anything else is asked or written, the ledger is opened again."""
+        self._broken = True
 
     def _write(self, batch: Batch) -> None:
         execute, executemany = self.connection.execute, self.connection.executemany
@@ -321,13 +346,10 @@ class Writer:
             for statement, values in batch.statements:
                 execute(statement, values)
             for alert in batch.alerts:
-                self._raise_alert(alert, wall_us)
-            for kind, subject in batch.closed_alerts:
-                execute(
-                    "UPDATE alert SET state = 'closed', last_us = ? WHERE kind = ? AND subject = ?"
-                    " AND state <> 'closed'",
-                    (wall_us, kind, subject),
-                )
+                if isinstance(alert, AlertRaised):
+                    self._raise_alert(alert, wall_us)
+                else:
+                    execute(CLOSE_ALERT, (wall_us, alert.kind, alert.subject))
             for lane, (epoch, seq) in batch.cursors.items():
                 execute(UPSERT_CURSOR, (lane, epoch, seq))
                 execute(TRIM_OUTBOX, (lane, seq))
@@ -349,20 +371,19 @@ class Writer:
     def _recover(self, batch: Batch, error: sqlite3.OperationalError) -> None:
         """After a failed write: give up the ballast if the disk is full, open anew, see what is there."""
         self._broken = True
-        full = getattr(error, "sqlite_errorname", "").startswith("SQLITE_FULL")
+        full = getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or self._disk_is_full()
         released = full and self._ballast.release()
-        try:
-            self._reopen()
-        except LedgerUnusable as unusable:
-            raise NotRecording(str(unusable)) from error
-        if batch.rows and self.last_seq == batch.last_seq and self.last_hash == batch.last_hash:
-            return  # the commit had reached the disk after all
-        if released:
+        self.mend()
+        if batch.rows and (self.last_seq, self.last_hash) == (batch.last_seq, batch.last_hash):
+            if self._is_on_disk():
+                return  # the commit had come through after all
+        elif released:
             try:
                 self._write(batch)
                 return
             except sqlite3.OperationalError:
-                self._broken = True
+                pass
+        self._broken = True
         if full:
             raise NotRecording(
                 "the disk is full: scans are NOT counted."
@@ -371,6 +392,19 @@ class Writer:
         raise NotRecording(
             f"the ledger cannot be written ({error}): scans are NOT counted  [SK-L02]"
         ) from error
+
+    def _is_on_disk(self) -> bool:
+        """After a failed flush a page that can be read may never reach the disk: write it anew and see."""
+        try:
+            (busy, _, _) = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError:
+            return False
+        return not busy
+
+    def _disk_is_full(self) -> bool:
+        """SQLite does not always say so: an index of the log that cannot grow is an I/O error to it."""
+        free = os.statvfs(self.path.parent)
+        return free.f_bavail * free.f_frsize < FULL_BELOW_BYTES
 
     def _reopen(self) -> None:
         self.connection.close()
