@@ -65,6 +65,8 @@ class SerialTransport(FdTransport):
     ) -> None:
         import serial
 
+        if not port:
+            raise ConfigError("port is empty; set it to the device's lasting name, /dev/serial/by-id/...")
         try:
             self._serial = serial.Serial(
                 port, baud, bytesize=bytesize, parity=parity, stopbits=stopbits, timeout=0, exclusive=True
@@ -203,6 +205,8 @@ class ReplayTransport:
 
 
 def _open(path: str, flags: int) -> int:
+    if not path:
+        raise ConfigError("path is empty; set it to the device's lasting name, /dev/input/by-id/...")
     try:
         return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
