@@ -1,12 +1,15 @@
 """What a shelf's weight is evidence of. Honey: 250 g a jar, the crate 1,200 g, the scale good to 1 g."""
 
 from math import inf
+from pathlib import Path
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.contract import Weight
+from drivers.loading import load
 from gateway.stock.shelf_weight import (
     Booking,
     Removal,
@@ -22,6 +25,7 @@ from gateway.stock.shelf_weight import (
     unscanned_removals,
 )
 
+RECORDING = Path(__file__).parents[2] / "hw_fixtures/weight/hx711_line_drift_and_spikes.bytes"
 SCALE = Scale(sd_grams=1.0, drift_grams_per_min=2.0)
 HONEY = UnitWeight(grams=250.0, error_grams=0.5, piece_sd_grams=2.0, observations=20)
 
@@ -221,3 +225,27 @@ def test_steps_add_up_to_what_happened_to_the_weight(weights):
 def test_an_unknown_piece_weight_is_said_to_be_unknown():
     assert UnitWeight().error_grams == inf
     assert not UnitWeight().is_known
+
+
+def recorded_shelf() -> list[Sample]:
+    """Half an hour of an HX711 with creep, spikes and one jar taken: what the shelf's driver reports of it."""
+    lines = RECORDING.read_bytes().splitlines(keepends=True)
+    driver = load("scale_hx711_line")
+    decoder = driver.decoder(driver.Config(zero_counts=10_000.0, counts_per_gram=100.0))
+    return [
+        Sample(at / 10, float(weight.value), bool(weight.stable))
+        for at, line in enumerate(lines)
+        for weight in decoder.feed(line, at / 10)
+        if isinstance(weight, Weight) and weight.value is not None
+    ]
+
+
+def test_of_half_an_hour_with_creep_and_spikes_the_one_jar_taken_remains():
+    samples = recorded_shelf()
+
+    (step,) = steps_of(samples, SCALE, HONEY)
+    (removal,) = unscanned_removals([step], [], HONEY, now_s=1_800.0)
+
+    assert 900 <= step.at_s <= 903  # it was taken after a quarter of an hour
+    assert step.grams == pytest.approx(-250, abs=2)
+    assert removal.units == 1
