@@ -31,6 +31,8 @@ COMMANDS = {
     "items": "What the shop sells: list, import a CSV file, export one.",
     "journal": "The newest movements.",
     "alerts": "What wants a person: list, and say that you see to it.",
+    "forecast": "What an item is expected to sell.",
+    "model": "Who forecasts, how good it is, and why.",
     "ledger": "Recompute and verify the ledger.",
     "sync": "The line to the back office.",
     "backoffice": "The other end: stock of all gateways, acknowledged end to end.",

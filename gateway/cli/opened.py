@@ -31,6 +31,12 @@ def telemetry(settings: Settings) -> sqlite3.Connection | None:
     return queries.connect(path) if path.exists() else None
 
 
+def forecasts(settings: Settings) -> sqlite3.Connection | None:
+    """What the models worker expects; None while it has never run."""
+    path = settings.ledger.data_dir / "forecast.db"
+    return queries.connect(path) if path.exists() else None
+
+
 def tell(settings: Settings, kind: str, body: dict[str, Any]) -> tuple[str, str]:
     """Hand the daemon a document: outcome code and text, after the commit. Raises DaemonNotReachable."""
     from drivers.bus import Outlet

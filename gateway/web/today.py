@@ -11,13 +11,7 @@ CARDS_MAX = 7
 DAYS_BACK = 14
 EXPIRES_WITHIN_DAYS = 3
 NAMES_SHOWN = 3
-COVERED = (
-    "unknown",
-    "negative",
-    "low",
-    "device",
-    "expiring",
-)  # kinds of alerts that have a card of their own
+COVERED = ("negative_stock",)  # kinds of alerts that have a card of their own
 URGENCY = {"bad": 0, "warn": 1, "": 2}
 
 

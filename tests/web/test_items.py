@@ -138,3 +138,46 @@ def test_a_price_list_without_names_changes_prices_and_keeps_the_names(
 
     assert told["changed"] == 1
     assert shop.ask("SELECT name || price_minor FROM item WHERE sku = 'rye-bread'") == "Rye bread 500 g305"
+
+
+def storekeeper(shop: RealShop, *words: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "gateway", *words, "-c", str(shop.data_dir / "config.toml")]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60)
+
+
+def test_a_forecast_comes_with_its_range_and_its_error(shop: RealShop) -> None:
+    told = json.loads(storekeeper(shop, "forecast", "5901234123457", "--days", "3", "--json").stdout)
+
+    assert len(told["days"]) == 3
+    assert all(day["low"] < day["mean"] < day["high"] for day in told["days"])
+    assert (told["note"]["error_units"], told["note"]["simple_rule"]) == (1.25, False)
+
+
+def test_the_model_says_who_serves_and_why(shop: RealShop) -> None:
+    told = json.loads(storekeeper(shop, "model", "status", "--json").stdout)
+
+    assert (told["items"], told["simple_rule_items"]) == (12, 1)
+    assert told["versions"][0]["role"] == "champion"
+    assert told["decisions"][0]["why"] == "its error (1.1) is below that of the simple rule (1.5)"
+
+
+def test_devices_list_says_which_device_is_not_there_and_fails(shop: RealShop) -> None:
+    told = storekeeper(shop, "devices", "list", "--json")
+    states = {row["name"]: row["state"] for row in json.loads(told.stdout)}
+
+    assert states == {"counter-1": "running", "stockroom": "waiting"}
+    assert told.returncode == 1
+
+
+def test_an_alert_is_seen_to_from_the_command_line_and_leaves_the_list(shop: RealShop) -> None:
+    (climate,) = [
+        row
+        for row in json.loads(storekeeper(shop, "alerts", "list", "--json").stdout)
+        if row["kind"] == "climate"
+    ]
+
+    done = storekeeper(shop, "alerts", "ack", str(climate["id"]))
+
+    left = json.loads(storekeeper(shop, "alerts", "list", "--json").stdout)
+    assert done.returncode == 0
+    assert climate["id"] not in {row["id"] for row in left}

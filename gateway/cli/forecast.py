@@ -1,0 +1,50 @@
+"""`storekeeper forecast CODE`: what an item is expected to sell, never without its range and its error."""
+
+from pathlib import Path
+
+import click
+
+from gateway.cli import config_option, examples, json_option
+
+
+@click.command(
+    short_help="What an item is expected to sell.",
+    epilog=examples("storekeeper forecast 5901234123457", "storekeeper forecast oat-drink --days 7 --json"),
+)
+@click.argument("code")
+@click.option("--days", type=click.IntRange(1, 90), default=14, show_default=True, help="How far ahead.")
+@config_option
+@json_option
+@click.pass_context
+def forecast(ctx: click.Context, code: str, days: int, config: Path | None, as_json: bool) -> None:
+    """The days ahead for the item CODE (its key or any code printed on it): mean, and 10 to 90 % range."""
+    from datetime import datetime, timedelta
+    from zoneinfo import ZoneInfo
+
+    from gateway.cli.opened import forecasts, opened
+    from gateway.ledger import queries
+
+    settings, ledger = opened(config)
+    sku = queries.sku_of(ledger, code)
+    if sku is None:
+        click.echo(f"no item has the code {code!r}; storekeeper stock show TEXT searches by name", err=True)
+        ctx.exit(1)
+    store = forecasts(settings)
+    tomorrow = datetime.now(ZoneInfo(settings.shop.timezone)).date() + timedelta(days=1)
+    rows = queries.forecast(store, sku, tomorrow.isoformat(), days) if store else []
+    note = queries.forecast_note(store, sku) if store else None
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        body = {"sku": sku, "days": [asdict(row) for row in rows], "note": asdict(note) if note else None}
+        click.echo(json.dumps(body))
+    elif not rows:
+        click.echo("no forecast yet: it is made at night from what was sold", err=True)
+    else:
+        for row in rows:
+            click.echo(f"{row.day}  {row.mean:8.1f}   {row.low:6.1f} to {row.high:6.1f}")
+        if note and note.error_units is not None:
+            served = "the simple rule" if note.simple_rule else f"model {note.model}"
+            click.echo(f"by {served}; off by {note.error_units:.1f} a day over the last four weeks", err=True)
+    ctx.exit(0 if rows else 1)
