@@ -39,8 +39,12 @@ class PtyScanner:
         self._slave = slave  # held open: a pty whose last slave closes forgets what was under way
         self._heard = b""
 
-    def scan(self, data: str) -> None:
+    def scan(self, data: str) -> bool:
+        """Whether the line took it: when nobody reads, a full line must not hold up the test."""
+        if not select.select([], [self.master], [], 1.0)[1]:
+            return False
         os.write(self.master, data.encode() + b"\r\n")
+        return True
 
     def drain_unread(self) -> int:
         """Throw away what no driver has read yet; how many whole lines that were."""
@@ -119,8 +123,18 @@ port = {self.web_port}
 [mqtt]
 enabled = {str(bool(self.mqtt_port)).lower()}
 port = {self.mqtt_port or 1883}
+{self._back_office_toml() if self.mqtt_port else ""}
 {devices}
 {self.extra}
+"""
+
+    def _back_office_toml(self) -> str:
+        return f"""
+[backoffice]
+database = "{self.folder}/backoffice.db"
+port = {self.web_port + 1}
+[backoffice.broker]
+port = {self.mqtt_port}
 """
 
     @property
