@@ -57,7 +57,7 @@ class LlrpConfig(ZonesConfig):
     tls: bool = False
     ca_file: str = ""
     antennas: tuple[int, ...] = ()  # empty: all of the reader's
-    keepalive_s: Annotated[int, Ge(1), Le(60)] = 10
+    keepalive_s: Annotated[int, Ge(1), Le(30)] = 10  # presence needs a sign of life within 35 s
 
 
 class LlrpDriver:

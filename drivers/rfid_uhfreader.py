@@ -41,7 +41,7 @@ class UhfReaderConfig(ZonesConfig):
     baud: Annotated[int, Ge(9_600), Le(921_600)] = 57_600
     address: Annotated[int, Ge(0), Le(255)] = 0
     active: bool = False  # the reader reports by itself: ask nothing
-    poll_s: Annotated[float, Ge(0.02), Le(60)] = 0.1  # from one answer to the next inventory
+    poll_s: Annotated[float, Ge(0.02), Le(10)] = 0.1  # from one answer to the next inventory
 
 
 class UhfReaderDriver:

@@ -23,6 +23,7 @@ from drivers.sensor_mqtt import (
     SensorMqttDecoder,
     SensorMqttDriver,
 )
+from tests.drivers.desk import Desk
 
 
 def said(topic: str, payload: str, **more: object) -> list[AnyReading]:
@@ -396,6 +397,32 @@ def test_every_message_is_emitted_once_although_the_connection_breaks_twenty_tim
 
     assert received == sent
     assert {one.status for one in shop.emitted if isinstance(one, Health)} <= {"online", "broker_away"}
+
+
+def test_through_the_real_host_too_nothing_is_lost_or_doubled(broker, tmp_path):
+    line = Line(broker.port)
+    desk = Desk(tmp_path, "sensor_mqtt", port=line.port)
+    fridge = sensor(broker.port)
+
+    def is_subscribed(desk: Desk) -> bool:
+        fridge.publish("zigbee2mqtt/fridge/availability", "online")
+        return any(one.status == "online" for one in desk.of(Health))
+
+    desk.serve(is_subscribed)
+    sent = []
+    for cut in range(5):
+        for number in range(20):
+            sent.append(1 + cut + number / 100)
+            publish(fridge, sent[-1])
+            if number == 10:
+                line.cut()
+        desk.serve(lambda desk: len(desk.of(Temperature)) >= len(sent))
+
+    assert desk.close() == 0
+    assert [one.celsius for one in desk.of(Temperature)] == sent
+    line.close()
+    fridge.disconnect()
+    fridge.loop_stop()
 
 
 def test_a_broker_that_is_not_there_is_said_once_and_waited_for(broker):
