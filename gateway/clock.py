@@ -1,8 +1,8 @@
 """The only reader of clocks. A Raspberry Pi may boot without knowing the date, and dates may jump."""
 
 import ctypes
-import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,7 @@ from typing import Literal
 Quality = Literal["none", "rtc", "ntp", "operator"]
 BUILD_US = 1_795_000_000_000_000  # 2026-11-18: no wall time before it can be true
 STA_UNSYNC = 0x40  # linux/timex.h
+JUMPED_BACK_US = 300_000_000  # a clock this far behind the ledger is not believed
 QUALITY_AGE_S = 60.0  # how long an answer about the clock's quality is believed
 
 
@@ -26,7 +27,10 @@ class Stamp:
 class Clock:
     """Wall time that never goes below what was already written, and a logical clock that always grows."""
 
-    def __init__(self, last_wall_us: int = 0, last_hlc: int = 0) -> None:
+    def __init__(
+        self, last_wall_us: int = 0, last_hlc: int = 0, wall_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._wall_ns = wall_ns
         self.boot_id = bytes.fromhex(Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", ""))
         self._floor_us = max(last_wall_us, BUILD_US)
         self._hlc = last_hlc
@@ -35,12 +39,14 @@ class Clock:
 
     def now(self) -> Stamp:
         mono_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        wall_us = max(time.time_ns() // 1000, self._floor_us)
+        told_us = self._wall_ns() // 1000
+        wall_us = self._floor_us = max(told_us, self._floor_us)
         self._hlc = max(self._hlc + 1, wall_us)
         if mono_ns / 1e9 >= self._quality_until_s:
             self._quality = _quality()
             self._quality_until_s = mono_ns / 1e9 + QUALITY_AGE_S
-        return Stamp(wall_us, mono_ns, self._hlc, self._quality)
+        quality = "none" if wall_us - told_us > JUMPED_BACK_US else self._quality
+        return Stamp(wall_us, mono_ns, self._hlc, quality)
 
     def take_hlc(self, count: int) -> int:
         """Reserve `count` ticks; the first of them."""
@@ -58,7 +64,7 @@ def _quality() -> Quality:
     status = int.from_bytes(buffer.raw[40:44], "little")
     if state >= 0 and not status & STA_UNSYNC:
         return "ntp"
-    return "rtc" if os.path.exists("/dev/rtc0") or time.time_ns() // 1000 > BUILD_US else "none"
+    return "rtc" if Path("/dev/rtc0").exists() or time.time_ns() // 1000 > BUILD_US else "none"
 
 
 def uuid7(wall_us: int, random_10: bytes) -> bytes:

@@ -29,7 +29,7 @@ from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import AlertClosed, AlertRaised, Batch, NotRecording, Seen, Writer
 from gateway.stock.counts import corrections
 from gateway.stock.movements import VIRTUAL, Draft, reversal
-from gateway.stock.stations import Station
+from gateway.stock.stations import MODES, Station
 
 READINGS_PER_COMMIT_MAX = 256
 QUIET_POLL_S = 1.0
@@ -311,6 +311,9 @@ class Ingest:
         """A code typed on a page or a command line, as if the station `device` had scanned it."""
         station = self._station(str(body.get("device") or device))
         if body.get("mode"):
+            if body["mode"] not in MODES.values():
+                text = f"{body['mode']!r} is no mode; use one of: {', '.join(MODES.values())}"
+                return Outcome("refused", text), False
             station = replace(station.home(), mode=str(body["mode"]))
         moment = self._moment(round_, station.device, age_ms)
         if body.get("qty"):

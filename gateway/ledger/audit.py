@@ -10,7 +10,12 @@ FINDINGS_MAX = 20  # of one kind: a damaged ledger is not listed row by row
 SEQ, KIND, SKU, QTY, SRC, DST, LOT, REVERSES = (
     COLUMNS.index(name) for name in ("seq", "kind", "sku", "qty", "src", "dst", "lot", "reverses")
 )
-TRIGGERS = {"movement_is_never_changed", "movement_is_never_deleted", "a_reversal_is_never_reversed"}
+TRIGGERS = {
+    "movement_is_never_changed",
+    "movement_is_never_deleted",
+    "a_reversal_is_never_reversed",
+    "a_movement_goes_at_the_end",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ PRAGMAS: dict[str, int | str] = {
     "journal_mode": "wal",
     "synchronous": 2,  # FULL: a commit that returned survives a power cut
     "foreign_keys": 1,
+    "recursive_triggers": 1,  # else INSERT OR REPLACE takes rows away without asking the triggers
     "trusted_schema": 0,
     "busy_timeout": 5000,
     "cell_size_check": 1,
