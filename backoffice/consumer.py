@@ -87,6 +87,7 @@ class Peer:
     address: Address
     waiting: dict[int, EnvelopeIn] = field(default_factory=dict)  # first seq -> message ahead of a gap
     asked_s: float = 0.0
+    unsure: bool = True  # something may have been said while we were not listening
     boots: deque[str] = field(default_factory=lambda: deque(maxlen=8))
 
 
@@ -108,7 +109,13 @@ class Consumer:
         self._answers: list[Answer] = []
         self.skipped = 0  # messages that made no sense
 
-    def take(self, topic: str, payload: bytes) -> None:
+    def connected(self, *, session_present: bool) -> None:
+        """A new connection. When the broker has kept nothing for us, every gateway is asked for what is missing."""
+        if not session_present:
+            for peer in self._peers.values():
+                peer.unsure = True
+
+    def take(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
         """One message. What makes no sense is counted and skipped: the lane goes on."""
         parsed = parse(topic)
         if parsed is None:
@@ -119,7 +126,7 @@ class Consumer:
         peer = self._peers.setdefault(source, Peer(address))
         try:
             if leaf == "state":
-                self._heard_state(source, peer, msgspec.json.decode(payload, type=State))
+                self._heard_state(source, peer, msgspec.json.decode(payload, type=State), retained=retained)
             else:
                 envelope = _envelope(payload)
                 if envelope.sklane == LEDGER and envelope.type == LEDGER_TYPE:
@@ -142,7 +149,7 @@ class Consumer:
         self._to_ack.clear()
         return answers
 
-    def _heard_state(self, source: str, peer: Peer, state: State) -> None:
+    def _heard_state(self, source: str, peer: Peer, state: State, *, retained: bool) -> None:
         now_us = time.time_ns() // 1000
         self._store.heard_state(
             source,
@@ -163,7 +170,15 @@ class Consumer:
         for lane in (LEDGER, ALERTS):
             self._to_ack.add((source, lane))  # where we are: after a restart of either side
         cursor = self._store.cursor(source, LEDGER)
-        if state.seq.get(LEDGER, 0) < cursor.seq and state.acked.get(LEDGER, 0) > 0:
+        if (
+            peer.unsure or state.acked.get(LEDGER, 0) > cursor.seq
+        ):  # what it holds as confirmed, we may not have
+            peer.unsure = False
+            alerts = self._store.cursor(source, ALERTS)
+            for lane, held in ((LEDGER, cursor), (ALERTS, alerts)):
+                replay = Replay(state.epoch, lane, held.seq + 1)
+                self._answers.append(self._answer(source, "down/replay", replay))
+        if not retained and state.seq.get(LEDGER, 0) < cursor.seq:  # a retained one may be long out of date
             self._quarantine(
                 source, f"holds {state.seq.get(LEDGER, 0)} movements, {cursor.seq} came from it: restored?"
             )

@@ -17,7 +17,7 @@ from gateway.config import Backoffice
 
 CLIENT_ID = "storekeeper-backoffice"
 TICK_S = 1.0
-RETRY_MAX_S = 10.0  # one server: nothing to be gained by waiting longer
+RETRY_MAX_S = 2.0  # one server: nothing to be gained by waiting longer
 
 
 def run(settings: Backoffice, stop: threading.Event) -> None:
@@ -38,6 +38,11 @@ def _consume(settings: Backoffice, consumer: Consumer, backoff: Backoff, stop: t
     """One connection, until it ends."""
     received: list[Received] = []
     broker = settings.broker
+
+    def up(line: Line) -> None:
+        backoff.reset()
+        consumer.connected(session_present=line.session_present)
+
     line = Line(
         Broker(
             broker.host,
@@ -49,7 +54,7 @@ def _consume(settings: Backoffice, consumer: Consumer, backoff: Backoff, stop: t
             broker.password_file,
             broker.protocol,
         ),
-        on_up=lambda _: backoff.reset(),
+        on_up=up,
         on_message=received.append,
         on_taken=lambda _: None,
         subscribe=[ALL_STATES, ALL_UP],
@@ -66,7 +71,7 @@ def _consume(settings: Backoffice, consumer: Consumer, backoff: Backoff, stop: t
         line.tick()
         if received:
             for one in received:
-                consumer.take(one.topic, one.payload)
+                consumer.take(one.topic, one.payload, retained=one.retained)
             answers = consumer.settle()
             for one in received:
                 line.ack(one)  # only now: what is not durable here stays with the broker

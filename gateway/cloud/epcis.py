@@ -4,7 +4,7 @@ An event is a movement: our own facts ride along under one namespace prefix, `sk
 by `sk:seq` only. `docs/feed.md` has the mapping table and an example.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
@@ -46,38 +46,38 @@ WASTE = {
 DOCUMENT_TYPE = {"receipt": "desadv", "transfer": "desadv", "dispatch": "po", "supplier_return": "rma"}
 
 
-class Named(msgspec.Struct, frozen=True):
+class Named(msgspec.Struct, frozen=True, gc=False):
     id: str
 
 
-class QuantityElement(msgspec.Struct, frozen=True, omit_defaults=True):
+class QuantityElement(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     epcClass: str
     quantity: int | float
     uom: str | None = None  # UN/ECE Recommendation 20; none for pieces
 
 
-class BizTransaction(msgspec.Struct, frozen=True, omit_defaults=True):
+class BizTransaction(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     bizTransaction: str
     type: str | None = None
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, frozen=True, gc=False):
     type: str
     source: str
 
 
-class Destination(msgspec.Struct, frozen=True):
+class Destination(msgspec.Struct, frozen=True, gc=False):
     type: str
     destination: str
 
 
-class ErrorDeclaration(msgspec.Struct, frozen=True):
+class ErrorDeclaration(msgspec.Struct, frozen=True, gc=False):
     declarationTime: datetime
     reason: str
     correctiveEventIDs: list[str]
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """An ObjectEvent or a TransformationEvent. The order of fields is that of `Translator.event`."""
 
     type: str
@@ -142,7 +142,11 @@ class Route(NamedTuple):
 class Translator:
     """The events of one gateway. Keeps the EPCIS form of places and products that come again and again."""
 
-    def __init__(self, address: Address, timezone: tzinfo = UTC) -> None:
+    def __init__(
+        self, address: Address, unit_of: Callable[[str], str] = lambda _: "piece", timezone: tzinfo = UTC
+    ) -> None:
+        """`unit_of`: the base unit of a sku, which never changes: piece, gram or millilitre."""
+        self._unit_of = unit_of
         self._tenant = f"urn:storekeeper:{address.tenant}"
         self._shop = f"{self._tenant}:{address.store}"
         self._timezone = timezone
@@ -163,9 +167,9 @@ class Translator:
         return [event, repeated]
 
     def event(self, row: MovementRow) -> Event:
-        (seq, epoch, id_, idem, kind, sku, qty, src, dst, lot, expiry, serial, reason, doc, reverses, _, actor,
-         occurred_us, occurred_q, wall_us, clock_q, value_minor, basket, line, origin, qty_src, _, hash_, unit,
-         _) = row  # fmt: skip
+        (seq, epoch, id_, idem, kind, sku, qty, src, dst, lot, expiry, serial, reason, doc, reverses, actor,
+         occurred_us, occurred_q, wall_us, clock_q, value_minor, basket, line, origin, qty_src, _,
+         hash_) = row  # fmt: skip
         if kind in ("make_in", "make_out"):
             return self._transformation(row)
         route = self._route(kind, src, dst, reason)
@@ -196,7 +200,7 @@ class Translator:
             route.source_list,
             route.destination_list,
             [self.product(sku, lot, serial)] if serial else None,
-            None if serial else self._quantity(sku, lot, unit, qty),
+            None if serial else self._quantity(sku, lot, qty),
             self._documents(kind, doc, basket) if doc or basket else None,
             lot,
             expiry,
@@ -214,7 +218,7 @@ class Translator:
     def _transformation(self, row: MovementRow) -> Event:
         """One movement of a kit or a repacking: all of them share the transformation's id."""
         happened_us = row.occurred_us or row.wall_us
-        goods = self._quantity(row.sku, row.lot, row.unit, row.qty)
+        goods = self._quantity(row.sku, row.lot, row.qty)
         made = row.src == "TRANSFORM"
         return Event(
             type="TransformationEvent",
@@ -257,8 +261,8 @@ class Translator:
         own = ":".join(quote(part, safe="") for part in (sku, lot, serial) if part)
         return f"{self._tenant}:sku:{own}"
 
-    def _find_quantity(self, sku: str, lot: str, unit: str, qty: int) -> list[QuantityElement]:
-        uom, base_units = UNITS[unit]
+    def _find_quantity(self, sku: str, lot: str, qty: int) -> list[QuantityElement]:
+        uom, base_units = UNITS[self._unit_of(sku)]
         return [QuantityElement(self.product(sku, lot), qty if base_units == 1 else qty / base_units, uom)]
 
     def _find_route(self, kind: str, src: str, dst: str, reason: str | None) -> Route:

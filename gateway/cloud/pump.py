@@ -6,10 +6,12 @@ driven from the same poll as the bus; both windows are ours (`window.py`).
 
 import random
 import signal
+import socket
 import sqlite3
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from uuid import UUID
@@ -23,7 +25,7 @@ from gateway.cloud import topics
 from gateway.cloud.epcis import Translator, document
 from gateway.cloud.line import Broker, Line, Received, Refused, Will
 from gateway.cloud.topics import ALERTS, DIGESTS, LEDGER, OUTBOX_TOPIC, REPLIES, Ack, Address, Replay
-from gateway.cloud.window import Backoff, Flow, LineWindow
+from gateway.cloud.window import RECONNECT_MAX_S, Backoff, Flow, LineWindow
 from gateway.config import Settings
 from gateway.ledger import feed
 from gateway.ledger.queries import connect
@@ -32,6 +34,8 @@ EVENTS_PER_MESSAGE_MAX = 100
 EVENT_BYTES = 550  # about, in a batch: how many fit into what the line takes
 LOOK_BEHIND_S, LOOK_IDLE_S = 0.25, 2.0  # hints may be lost: the ledger itself is asked that often
 DIGEST_EVERY_S = 24 * 3600.0
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+RETRY_LOCAL_S = 2.0  # a broker on this machine serves this shop alone: nobody to be polite to
 REFUSED_RETRY_S = 60.0  # a password does not become right by itself
 OUTBOX_LANES = (ALERTS, REPLIES)  # in this order, before the ledger
 
@@ -39,9 +43,12 @@ OUTBOX_LANES = (ALERTS, REPLIES)  # in this order, before the ledger
 def main(settings: Settings, bus_address: str, hint_address: str) -> None:
     """Pump until SIGTERM. The entry of the supervisor's child process."""
     stop = threading.Event()
+    wake, woken = socket.socketpair()
+    woken.setblocking(False)
+    signal.set_wakeup_fd(woken.fileno())
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     pump = Pump(settings, bus_address, hint_address)
-    pump.run(stop)
+    pump.run(stop, wake)
 
 
 class Pump:
@@ -59,7 +66,9 @@ class Pump:
             mqtt.protocol,
         )
         self._ledger = connect(settings.ledger.data_dir / "ledger.db")
-        self._translator = Translator(self._address, ZoneInfo(shop.timezone))
+        self._translator = Translator(
+            self._address, partial(feed.unit_of, self._ledger), ZoneInfo(shop.timezone)
+        )
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._outlet = Outlet(bus_address, "sync", self._boot_id[:12])
         self._hints: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
@@ -67,7 +76,7 @@ class Pump:
         self._hints.setsockopt(zmq.LINGER, 0)
         self._hints.connect(hint_address)
         rng = random.Random()
-        self._backoff = Backoff(rng)
+        self._backoff = Backoff(rng, RETRY_LOCAL_S if mqtt.host in LOOPBACK else RECONNECT_MAX_S)
         self._flows = {
             lane: Flow(rng, acked=acked, sent=acked)
             for lane in (LEDGER, *OUTBOX_LANES)
@@ -81,9 +90,13 @@ class Pump:
         self._digest_at_s = 0.0
         self._named: set[str] = set()  # products whose name the back office was told on this connection
         self._asked: list[Replay] = []
+        self._in_flight: dict[int, int] = {}  # message id -> its last movement
+        self._taken_seq = 0  # the newest movement that a broker has taken from us
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, wake: socket.socket) -> None:
+        """Until `stop` is set; a byte on `wake` makes it look at once."""
         poller = zmq.Poller()
+        poller.register(wake, zmq.POLLIN)
         poller.register(self._hints, zmq.POLLIN)
         poller.register(self._outlet.socket, zmq.POLLIN)
         watched = -1
@@ -156,7 +169,7 @@ class Pump:
             self._broker,
             on_up=self._up,
             on_message=self._heard,
-            on_taken=lambda mid: self._window.taken(mid, time.monotonic()),
+            on_taken=self._taken,
             will=Will(self._address.topic("state"), topics.encode(self._state(online=False))),
             subscribe=[self._address.below],
         )
@@ -181,15 +194,23 @@ class Pump:
             self._say("offline", line.why_down or "the connection ended")
 
     def _up(self, line: Line) -> None:
-        """Connected: say who we are; all that was not confirmed goes again from the start."""
+        """Connected: say who we are; what was not confirmed goes again, unless the broker remembers having it."""
         self._backoff.reset()
         self._window = LineWindow(line.receive_max)
+        self._in_flight.clear()
         self._named.clear()
-        for flow in self._flows.values():
+        for lane, flow in self._flows.items():
             flow.go_back()
+            if line.session_present and lane == LEDGER:  # the broker has kept what it had taken from us
+                flow.sent = max(flow.sent, self._taken_seq)
         self._digest_at_s = time.monotonic()
         line.publish(self._address.topic("state"), topics.encode(self._state(online=True)), retain=True)
         self._say("online", f"{self._broker.host}:{self._broker.port}")
+
+    def _taken(self, message_id: int) -> None:
+        """A PUBACK: room on the line, nothing more."""
+        self._window.taken(message_id, time.monotonic())
+        self._taken_seq = max(self._taken_seq, self._in_flight.pop(message_id, 0))
 
     def _serve_line(self, events: int) -> None:
         assert self._line is not None
@@ -210,12 +231,15 @@ class Pump:
         """Alerts overtake replies, replies the ledger's backlog; as much as the line takes."""
         if self._line is None or not self._line.up:
             return
-        if any([flow.overdue(now_s) for flow in self._flows.values()]):
+        overdue = [lane for lane, flow in self._flows.items() if flow.overdue(now_s)]
+        if LEDGER in overdue:
             self._named.clear()
         for lane in OUTBOX_LANES:
             self._send_outbox(lane, now_s)
         ledger = self._flows[LEDGER]
         while ledger.waiting and ledger.room and self._window.open and self._line.alive:
+            if ledger.newest - ledger.sent < EVENTS_PER_MESSAGE_MAX and not self._window.empty:
+                break  # a lone movement goes at once; while the line is busy, company gathers
             if not self._send_ledger(ledger, now_s):
                 break
         if self._digest_at_s <= now_s and not ledger.waiting:
@@ -249,18 +273,19 @@ class Pump:
             boot=self._boot_id,
             data=document(events, last.wall_us, self._new_names(rows)),
         )
-        self._publish("up/ledger", body, now_s)
+        self._in_flight[self._publish("up/ledger", body, now_s)] = last.seq
         flow.on_sent(last.seq, now_s)
         return True
 
     def _new_names(self, rows: list[feed.MovementRow]) -> dict[str, str]:
         """What products are called, once a connection."""
-        names = {}
-        for row in rows:
-            if row.name and row.sku not in self._named:
-                self._named.add(row.sku)
-                names[self._translator.product(row.sku, "")] = row.name
-        return names
+        new = {row.sku for row in rows} - self._named
+        if not new:
+            return {}
+        self._named |= new
+        return {
+            self._translator.product(sku, ""): name for sku, name in feed.names(self._ledger, new).items()
+        }
 
     def _send_outbox(self, lane: str, now_s: float) -> None:
         flow = self._flows[lane]
@@ -313,9 +338,11 @@ class Pump:
         )
         self._publish(OUTBOX_TOPIC[DIGESTS], body, time.monotonic())
 
-    def _publish(self, leaf: str, body: bytes, now_s: float) -> None:
+    def _publish(self, leaf: str, body: bytes, now_s: float) -> int:
         assert self._line is not None
-        self._window.sent(self._line.publish(self._address.topic(leaf), body), len(body), now_s)
+        message_id = self._line.publish(self._address.topic(leaf), body)
+        self._window.sent(message_id, len(body), now_s)
+        return message_id
 
     # Hearing
 
@@ -353,6 +380,7 @@ class Pump:
             self._asked.append(replay)
         elif flow := self._flows.get(replay.lane):
             flow.go_back(max(0, replay.from_seq - 1))
+            self._taken_seq = min(self._taken_seq, flow.sent)
             self._named.clear()  # who asks again may have missed the names, too
 
     def _refuse_command(self, received: Received) -> None:

@@ -6,6 +6,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -188,6 +189,7 @@ def sequence(seq: int) -> str:
     return f"{seq:012d}"
 
 
+@lru_cache(256)
 def moment(us: int) -> datetime:
-    """Microseconds since 1970 UTC to a time that encodes as RFC 3339."""
+    """Microseconds since 1970 UTC to a time that encodes as RFC 3339. Movements of one commit share theirs."""
     return EPOCH_START + timedelta(microseconds=us)

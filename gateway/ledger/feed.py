@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
 
-COLUMNS = """m.seq, m.epoch, m.id, m.idem, m.kind, m.sku, m.qty, m.src, m.dst, m.lot, m.expiry, m.serial,
-    m.reason, m.doc, m.reverses, m.device, m.actor, m.occurred_us, m.occurred_q, m.wall_us, m.clock_q,
-    m.value_minor, m.basket, m.line, m.origin, m.qty_src, m.prev_hash, m.hash,
-    coalesce(i.unit, 'piece'), coalesce(i.name, '')"""
-NEXT = f"""SELECT {COLUMNS} FROM movement m LEFT JOIN item i ON i.sku = m.sku
-    WHERE m.seq > ? AND m.seq <= ? ORDER BY m.seq LIMIT ?"""
+COLUMNS = """seq, epoch, id, idem, kind, sku, qty, src, dst, lot, expiry, serial,
+    reason, doc, reverses, actor, occurred_us, occurred_q, wall_us, clock_q, value_minor,
+    basket, line, origin, qty_src, prev_hash, hash"""
+NEXT = f"SELECT {COLUMNS} FROM movement WHERE seq > ? ORDER BY seq LIMIT ?"
 
 
 class MovementRow(NamedTuple):
-    """One movement as the ledger holds it, with the unit and the name of its item."""
+    """One movement as the ledger holds it."""
 
     seq: int
     epoch: int
@@ -37,7 +35,6 @@ class MovementRow(NamedTuple):
     reason: str | None
     doc: str | None
     reverses: int | None
-    device: str
     actor: str | None
     occurred_us: int | None
     occurred_q: str | None
@@ -50,8 +47,6 @@ class MovementRow(NamedTuple):
     qty_src: str
     prev_hash: bytes
     hash: bytes
-    unit: str  # piece, gram, millilitre
-    name: str  # "" when the item is not known
 
 
 class OutboxRow(NamedTuple):
@@ -112,22 +107,34 @@ def acknowledged_seq(ledger: sqlite3.Connection, lane: str) -> int:
     return row[0] if row else 0
 
 
-def next_movements(
-    ledger: sqlite3.Connection, after_seq: int, limit: int, through_seq: int = 2**62
-) -> list[MovementRow]:
+def next_movements(ledger: sqlite3.Connection, after_seq: int, limit: int) -> list[MovementRow]:
     """The movements after `after_seq`, oldest first."""
-    return list(map(MovementRow._make, ledger.execute(NEXT, (after_seq, through_seq, limit))))
+    return list(map(MovementRow._make, ledger.execute(NEXT, (after_seq, limit))))
 
 
 def movements(ledger: sqlite3.Connection, seqs: Iterable[int]) -> dict[int, MovementRow]:
     """These movements by seq: the originals that reversals name."""
-    wanted = json.dumps(list(seqs))
     rows = ledger.execute(
-        f"SELECT {COLUMNS} FROM movement m LEFT JOIN item i ON i.sku = m.sku"
-        " WHERE m.seq IN (SELECT value FROM json_each(?))",
-        (wanted,),
+        f"SELECT {COLUMNS} FROM movement WHERE seq IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(seqs)),),
     )
     return {row[0]: MovementRow._make(row) for row in rows}
+
+
+def unit_of(ledger: sqlite3.Connection, sku: str) -> str:
+    """piece, gram or millilitre; what is not in the item master is counted in pieces."""
+    row = ledger.execute("SELECT unit FROM item WHERE sku = ?", (sku,)).fetchone()
+    return row[0] if row else "piece"
+
+
+def names(ledger: sqlite3.Connection, skus: Iterable[str]) -> dict[str, str]:
+    """What these items are called; those without a name are left out."""
+    return dict(
+        ledger.execute(
+            "SELECT sku, name FROM item WHERE name <> '' AND sku IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(skus)),),
+        ).fetchall()
+    )
 
 
 def hash_at(ledger: sqlite3.Connection, seq: int) -> bytes | None:
