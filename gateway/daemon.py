@@ -21,6 +21,7 @@ from gateway.ledger.writer import Writer
 from gateway.notify import notify
 from gateway.nursery import Nursery, Spawn, preload
 from gateway.supervisor import Supervisor
+from gateway.timetable import Timetable
 
 PUMP_NICE = 10
 WATCHDOG_PING_S = 10.0
@@ -42,6 +43,8 @@ def run(settings: Settings) -> int:
     _want_children(supervisor, telemetry, settings)
     ingest = Ingest(settings, writer, telemetry, inlet, hints, supervisor.heartbeat)
 
+    timetable = Timetable(settings, telemetry)
+
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -52,6 +55,7 @@ def run(settings: Settings) -> int:
             ("ingest", ingest.run),
             ("supervisor", supervisor.run),
             ("telemetry", telemetry.run),
+            ("timetable", timetable.run),
         )
     ]
     notify("READY=1")
