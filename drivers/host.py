@@ -27,10 +27,12 @@ from drivers.contract import (
     DeviceGone,
     EventDriver,
     Garbled,
+    Health,
     Outcome,
     Scan,
     Transport,
     Voices,
+    Weight,
 )
 from drivers.loading import load
 from drivers.voiced import Voiced
@@ -42,6 +44,7 @@ QUIET_POLL_S = 1.0  # then the process sleeps
 ASK_POLL_S = 0.1  # devices that must be asked
 HEARTBEAT_S = 5.0  # the supervisor kills a driver that is silent for three of these
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 2.0  # a replugged scanner is back within two seconds
+MUTED_S = 10.0
 LONG_AGO_S = 3600.0  # for `idle` at an unplug: whatever is half read is over
 LEAVE_WITHIN_S = 0.5  # at a stop, wait that long for the last acknowledgements
 
@@ -100,6 +103,7 @@ class Host:
         self._counts: Counter[str] = Counter()
         self._state = ("starting", "")
         self._heartbeat_s = 0.0
+        self._muted_until_s = 0.0
         self._poller = zmq.Poller()
         self._poller.register(outlet.socket, zmq.POLLIN)
         self._announced = True  # until the core's answer to our hello comes
@@ -236,8 +240,31 @@ class Host:
         if not readings:
             return
         self._counts["readings"] += len(readings)
-        self._counts["garbled"] += sum(isinstance(reading, Garbled) for reading in readings)
+        if now_s < self._muted_until_s:
+            self._counts["muted"] += len(readings)
+            return
+        for reading in readings:
+            if isinstance(reading, Health):
+                self._heed(reading, now_s)
+            elif isinstance(reading, Garbled):
+                self._counts["garbled"] += 1
+            else:
+                self._counts["good"] += 1
+        if self._state[1] and isinstance(readings[-1], Scan | Weight):
+            self.state("running")  # whatever was in doubt, it reads now
         self._outlet.offer(readings, now_s)
+
+    def _heed(self, health: Health, now_s: float) -> None:
+        """What a decoder says of its device becomes its state, with the remedy.
+
+        A device in the settings was confirmed by its owner: one that types like no scanner does is muted for
+        a moment and reported, never blocked.
+        """
+        if health.status == "blocked_suspect":
+            self._muted_until_s = now_s + MUTED_S
+            self.state("muted", f"{health.error}: nothing from it counts for {MUTED_S:.0f} s")
+        elif health.error:
+            self.state("running", health.error)
 
     def _talk(self, now_s: float) -> list[Answered]:
         """Send, hear, give feedback, keep the heartbeat."""
@@ -252,6 +279,10 @@ class Host:
                 self._announced = False
             elif message.name == "identify":
                 self._feedback.give(Outcome("shown", "this device"))
+            elif message.name == "unmute":
+                self._muted_until_s = 0.0
+        if self._state[0] == "muted" and now_s >= self._muted_until_s:
+            self.state("running")
         if now_s - self._heartbeat_s >= HEARTBEAT_S:
             self._report()
         return answers
