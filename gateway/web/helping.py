@@ -29,6 +29,12 @@ def page(code: str) -> Page | None:
     return Page(title.removeprefix(f"# {code}").strip(), tuple(paragraphs(text)))
 
 
+@cache
+def pages() -> tuple[tuple[str, str], ...]:
+    """Every code with the title of its page."""
+    return tuple((code, found.title) for code in codes() if (found := page(code)) is not None)
+
+
 def paragraphs(text: str) -> list[tuple[str, bool]]:
     """Text cut at empty lines and where the indentation of an example begins or ends."""
     parts: list[tuple[list[str], bool]] = []

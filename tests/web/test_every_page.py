@@ -21,9 +21,7 @@ PAGES = (
     "/stock",
     "/stock?show=short",
     "/stock?show=expiring",
-    "/stock?q=nothing-is-called-so",
     "/item/oat-drink",
-    "/item/apples",
     "/journal",
     "/devices",
     "/alerts?show=all",
@@ -157,7 +155,7 @@ def test_longer_words_of_another_language_stay_in_their_boxes(
     strangers: list[str] = []
     page = open_page(browser, shop, f"{path}?lang={lang}", strangers)
 
-    found = look(page, SIZES, f"{path} {lang}")
+    found = look(page, SIZES[:2], f"{path} {lang}")  # the narrow ones
 
     page.context.close()
     assert found == []

@@ -12,6 +12,7 @@ from gateway.web.counter import BUTTONS, UNDO_KEY, WASTE_KEY
 from gateway.web.face import Face, asked
 from gateway.web.repair import repairs
 from gateway.web.routes.actions import local_path
+from gateway.web.routes.counter import station_names
 
 
 def devices(request: Request) -> Response:
@@ -27,6 +28,7 @@ def devices(request: Request) -> Response:
         configured=configured,
         stations={one.device: one for one in queries.stations(face.ledger)},
         samples=face.samples(),
+        counters=station_names(face),
     )
 
 
@@ -66,7 +68,7 @@ def more(request: Request) -> Response:
 def help_index(request: Request) -> Response:
     reader = Face.of(request).reader(request)
     return reader.page(
-        "help.html", buttons=BUTTONS, waste_key=WASTE_KEY, undo_key=UNDO_KEY, codes=helping.codes()
+        "help.html", buttons=BUTTONS, waste_key=WASTE_KEY, undo_key=UNDO_KEY, pages=helping.pages()
     )
 
 
