@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from importlib import import_module
 from pathlib import Path
 
@@ -31,15 +30,17 @@ def every_command() -> list[tuple[str, click.Command]]:
 
 
 def test_help_comes_at_once() -> None:
-    took_s = min(timed_help() for _ in range(5))
+    """In processor time, so that a busy machine does not count: 0.15 s is what a person calls at once."""
+    took_s = min(processor_time_of_help_s() for _ in range(5))
 
     assert took_s < 0.150
 
 
-def timed_help() -> float:
-    start = time.perf_counter()
+def processor_time_of_help_s() -> float:
+    before = os.times()
     subprocess.run([*STOREKEEPER, "--help"], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 def test_help_fits_a_screen() -> None:
