@@ -35,6 +35,7 @@ from drivers.contract import (
     Weight,
 )
 from drivers.loading import load
+from drivers.steady import Steady
 from drivers.voiced import Voiced
 
 IDLE_AFTER_S = 0.05  # `Decoder.idle` is called when nothing came for this long ...
@@ -104,6 +105,7 @@ class Host:
         self._state = ("starting", "")
         self._heartbeat_s = 0.0
         self._muted_until_s = 0.0
+        self._steady = Steady()
         self._poller = zmq.Poller()
         self._poller.register(outlet.socket, zmq.POLLIN)
         self._announced = True  # until the core's answer to our hello comes
@@ -173,8 +175,12 @@ class Host:
                 os.eventfd_read(wake)
             while not self._outlet.full and not calls.empty():
                 reading, reply = calls.get_nowait()
-                replies[id(reading)] = reply
+                waiting = self._outlet.waiting
                 self._take([reading], now_s)
+                if self._outlet.waiting > waiting:
+                    replies[id(reading)] = reply
+                else:
+                    reply.put(Outcome("ok"))  # an unchanged value, or a muted device: nothing to book
             for answer in self._talk(now_s):
                 replies.pop(id(answer.reading)).put(answer.outcome)
             self._voiced.through(self._outlet.settled_through)
@@ -252,7 +258,7 @@ class Host:
                 self._counts["good"] += 1
         if self._state[1] and isinstance(readings[-1], Scan | Weight):
             self.state("running")  # whatever was in doubt, it reads now
-        self._outlet.offer(readings, now_s)
+        self._outlet.offer([reading for reading in readings if self._steady.passes(reading, now_s)], now_s)
 
     def _heed(self, health: Health, now_s: float) -> None:
         """What a decoder says of its device becomes its state, with the remedy.

@@ -338,22 +338,29 @@ class Ingest:
     def _book_parked(self) -> int:
         """Every parked scan whose code has a name by now."""
         rows = self._writer.connection.execute(
-            """SELECT device, boot, seq, parked.code, data, aim, mode, loc, qty, wall_us, clock_q
+            """SELECT device, boot, seq, data, aim, mode, loc, qty, argument, wall_us, clock_q
                FROM parked JOIN code USING (code) WHERE state = 'parked' ORDER BY wall_us"""
         ).fetchall()
-        round_ = self._begin()
-        for device, boot, seq, _, data, aim, mode, location, quantity, wall_us, quality in rows:
-            moment = replace(self._moment(round_, device, 0), occurred_us=wall_us, quality=quality)
-            station = Station.at_home(device, mode, location)
-            if quantity > 1:
-                station = replace(station, next_quantity=quantity, next_quantity_s=moment.now_s)
+        round_, booked = self._begin(), 0
+        for device, boot, seq, data, aim, mode, location, quantity, argument, wall_us, quality in rows:
+            moment = replace(
+                self._moment(round_, device, 0), idle_s=0.0, occurred_us=wall_us, quality=quality
+            )
+            station = replace(
+                Station.at_home(device, mode, location),
+                reason=argument if mode == "waste" else "",
+                destination=argument if mode == "move" else "",
+                next_quantity=quantity if quantity > 1 else 0,
+                next_quantity_s=moment.now_s,
+            )
             effect = interpret(Scan(data, aim), station, self._shelves, moment)
             effect = replace(effect, station=self._station(device))
             if effect.drafts:
                 self._carry_out(round_, effect, Scan(data, aim), device, f"{device}/{boot}/{seq}")
                 round_.batch.statements.append(parked_is("booked", device, boot, seq))
+                booked += 1
         self._close(round_)
-        return len(rows)
+        return booked if self._recording else 0
 
     def _close(self, round_: Round, problem: Outcome | None = None) -> None:
         """Commit; then, and only then, answer."""
@@ -451,6 +458,8 @@ class Ingest:
             self._cursors[progress.lane] = (progress.epoch, progress.seq)
 
     def _sample(self, device: str, reading: AnyReading, wall_us: int) -> None:
+        if getattr(reading, "quality", None):
+            return  # a power-on default, a retained message: shown nowhere, believed nowhere
         if isinstance(reading, Temperature) and reading.celsius is not None:
             self._telemetry.sample(device, reading.sensor or "", wall_us, "celsius", reading.celsius)
         elif isinstance(reading, Humidity):
