@@ -52,6 +52,7 @@ class Parked:
     mode: str
     location: str
     quantity: int
+    argument: str = ""  # of the mode: why it is waste, where it moves to
 
 
 class Effect(msgspec.Struct, frozen=True):
@@ -80,7 +81,7 @@ DESTINATION_IS_SHELF: dict[str, tuple[Kind, str]] = {
 
 def interpret(scan: Scan, station: Station, shelves: Shelves, moment: Moment) -> Effect:
     """One scan at one station."""
-    if moment.idle_s > HOME_AFTER_S and station.mode != station.home_mode:
+    if moment.idle_s > HOME_AFTER_S:
         station = station.home()
     if scan.data.startswith(COMMAND_PREFIX):
         return _command(scan.data, station, shelves, moment)
@@ -128,6 +129,11 @@ def _item(
     if len({known.item.sku for _, known in found}) > 1:
         names = ", ".join(known.item.name for _, known in found)
         return Effect(Outcome("refused", f"this code may be several items: {names}; choose one"), station)
+    if station.mode == "move" and not (station.location and station.destination):
+        return Effect(
+            Outcome("refused", "scan the place to take from, then the place to move to: SK/LOC/<name>"),
+            station,
+        )
     if not found:
         return _unknown(scan, candidates, station, moment)
     coded, known = found[0]
@@ -155,6 +161,7 @@ def _unknown(scan: Scan, candidates: Sequence[Coded], station: Station, moment: 
         mode=station.mode,
         location=station.location,
         quantity=station.quantity_waiting(moment.now_s) or 1,
+        argument=station.reason or station.destination,
     )
     station = _without_quantity(station)
     return Effect(Outcome("unknown", f"{scan.data}: unknown, parked"), station, parked=parked)
@@ -214,8 +221,6 @@ def _book(
     else:
         if station.mode == "move":
             kind, destination = "transfer", station.destination
-            if not destination:
-                return Effect(Outcome("refused", "scan the place to move to: SK/LOC/<name>"), station)
             if destination == station.location:
                 return Effect(Outcome("refused", f"it is already at {destination}"), station)
         else:

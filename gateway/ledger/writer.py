@@ -58,8 +58,8 @@ UPSERT_BOOT = """INSERT INTO device_boot (device, boot, high_seq, acked_through,
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
     SET high_seq = max(high_seq, excluded.high_seq), acked_through = excluded.acked_through"""
 INSERT_PARKED = """INSERT OR IGNORE INTO parked
-    (device, boot, seq, code, data, aim, mode, loc, qty, wall_us, clock_q)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    (device, boot, seq, code, data, aim, mode, loc, qty, argument, wall_us, clock_q)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 UPSERT_STATION = """INSERT INTO station (device, mode, loc, state, since_us) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET mode = excluded.mode, loc = excluded.loc, state = excluded.state,
     since_us = excluded.since_us"""
@@ -212,6 +212,7 @@ class Batch:
                 parked.mode,
                 parked.location,
                 parked.quantity,
+                parked.argument,
                 self.stamp.wall_us,
                 self.stamp.quality,
             )

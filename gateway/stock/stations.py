@@ -17,6 +17,7 @@ MODES = {
     "RETURN": "return",
     "TOSUPPLIER": "to_supplier",
 }
+DIGITS = tuple("0123456789")
 WASTE_REASONS = ("expired", "damaged", "stolen", "tasting", "own-use", "donated")
 
 
@@ -69,27 +70,33 @@ def obey(station: Station, code: str, now_s: float) -> tuple[Station, str]:
             raise NotACommand("counting by scanner is not built yet; the stock page takes a counted number")
         case _ if verb in MODES:
             mode = MODES[verb]
-            fresh = replace(station.home(), mode=mode, reason=argument if mode == "waste" else "")
-            return fresh, f"{mode}{f' ({argument})' if mode == 'waste' else ''}"
+            fresh = replace(station.home(), mode=mode)
+            if mode == "waste":
+                return replace(fresh, reason=argument), f"waste ({argument})"
+            if mode == "move":  # the first place scanned is where from, the second where to
+                return replace(fresh, location=""), "move: scan the place to take from"
+            return fresh, mode
         case "DONE":
             return station.home(), station.home_mode
         case "CANCEL":
             return replace(station, next_quantity=0), "cancelled"
         case "QTY":
-            quantity = _quantity(argument)
+            quantity = _quantity(argument, least=1)
             return replace(station, next_quantity=quantity, next_quantity_s=now_s), f"x{quantity} next"
-        case digit if len(digit) == 1 and digit.isdigit() and not argument:
+        case digit if digit in DIGITS and not argument:
             quantity = _quantity(f"{station.quantity_waiting(now_s) or ''}{digit}")
             return replace(station, next_quantity=quantity, next_quantity_s=now_s), f"x{quantity} next"
-        case "LOC" if argument and argument.isprintable() and not argument.isupper():
-            if station.mode == "move" and station.location != station.home_location:
+        case "LOC" if not argument or not argument.isprintable() or argument.isupper():
+            raise NotACommand(f"{argument!r} cannot be a place: names all in capitals are the ledger's own")
+        case "LOC":
+            if station.mode == "move" and station.location:
                 return replace(station, destination=argument), f"to {argument}"
             return replace(station, location=argument), f"at {argument}"
     raise NotACommand(f"{code} is not a command; print the sheet: storekeeper labels commands")
 
 
-def _quantity(text: str) -> int:
+def _quantity(text: str, least: int = 0) -> int:
     """A leading zero waits for its next digit: "0" then "6" is 6."""
-    if not text.isdigit() or not 0 <= int(text) <= QUANTITY_MAX:
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= QUANTITY_MAX):
         raise NotACommand(f"{text!r} is not a quantity; use 1 to {QUANTITY_MAX}")
     return int(text)
