@@ -39,6 +39,11 @@ from gateway.mistakes import Page, Subject, did_you_mean, not_toml, not_utf8, sh
 from gateway.toml_spots import KeyPath, spots
 
 OURS = [field.name for field in fields(Device) if field.name not in ("options", "problem")]
+WAYS = {  # options that say where a device is; empty is for `driver decode`, which has none
+    "port": '"/dev/serial/by-id/..."',
+    "path": '"/dev/input/by-id/..."',
+    "host": '"reader.local"',
+}
 LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 
 
@@ -209,6 +214,10 @@ def _options(
     driver_subject = replace(subject, shape=shape, known=tuple(OURS))
     if errors:
         return {}, [told(page, driver_subject, error) for error in errors]
+    ways = [field.name for field in fields(shape) if field.name in WAYS]
+    if ways and all(getattr(config, name) == "" for name in ways):
+        said = f'{subject.owner(())}: "{ways[0]}" is missing; add a line {ways[0]} = {WAYS[ways[0]]}'
+        return {}, [page.problem(subject.where, said, "SK-C06", subject.device)]
     config = _beside(page.path, config)
     return {field.name: _plain(getattr(config, field.name)) for field in fields(shape) if field.init}, []
 

@@ -236,7 +236,7 @@ DEVICE_MISTAKES = [
     ),
     Mistake(
         "mode",
-        'driver = "serial_scanner"\nmode = "sel"\n',
+        'driver = "serial_scanner"\nmode = "sel"\nport = "x"\n',
         6,
         8,
         "SK-C03",
@@ -244,7 +244,7 @@ DEVICE_MISTAKES = [
     ),
     Mistake(
         "a virtual location",
-        'driver = "serial_scanner"\nlocation = "SUPPLIER"\n',
+        'driver = "serial_scanner"\nlocation = "SUPPLIER"\nport = "x"\n',
         6,
         12,
         "SK-C10",
@@ -317,9 +317,19 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     assert [problem.code for problem in check(path).problems] == ["SK-C02", "SK-C01", "SK-C03"]
 
 
+def test_a_device_without_a_place_is_told_before_it_is_started(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[shop]\n[[device]]\nname = "counter"\ndriver = "serial_scanner"\n')
+
+    (problem,) = check(path).problems
+
+    assert (problem.line, problem.code) == (2, "SK-C06")
+    assert problem.text == 'device "counter": "port" is missing; add a line port = "/dev/serial/by-id/..."'
+
+
 def test_the_second_device_of_a_name_is_not_started(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text(GOOD + '[[device]]\nname = "counter"\ndriver = "hid_scanner"\n')
+    path.write_text(GOOD + '[[device]]\nname = "counter"\ndriver = "hid_scanner"\npath = "x"\n')
 
     verdict = check(path)
 
