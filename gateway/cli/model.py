@@ -39,3 +39,52 @@ def status(ctx: click.Context, config: Path | None, as_json: bool) -> None:
         click.echo(f"{one.version:<24} {one.role:<10} made {one.made_on}  error {loss}, simple rule {rule}")
     for said in found.decisions:
         click.echo(f"{said.day}  {said.action}  {said.version}: {said.why}")
+
+
+@model.command(
+    epilog=examples("storekeeper model train", "storekeeper model train -c config.toml --through 2026-11-20")
+)
+@click.option("--through", metavar="DAY", help="Last day to learn from; else yesterday.")
+@config_option
+def train(through: str | None, config: Path | None) -> None:
+    """One night's work now: catch up with the ledger, learn, decide who serves, forecast every item."""
+    work("learn", config, *(["--through", through] if through else []))
+
+
+@model.command(epilog=examples("storekeeper model evaluate", "storekeeper model evaluate -c config.toml"))
+@config_option
+def evaluate(config: Path | None) -> None:
+    """The error of who serves, beside that of the simple rule, on the last 28 days."""
+    work("evaluate", config)
+
+
+@model.command(
+    epilog=examples("storekeeper model promote v12", "storekeeper model promote v12 -c config.toml")
+)
+@click.argument("version")
+@config_option
+def promote(version: str, config: Path | None) -> None:
+    """Let VERSION serve from now on."""
+    work("promote", config, version, reads_ledger=False)
+
+
+@model.command(epilog=examples("storekeeper model rollback", "storekeeper model rollback -c config.toml"))
+@config_option
+def rollback(config: Path | None) -> None:
+    """Let the version before the champion serve again."""
+    work("rollback", config, reads_ledger=False)
+
+
+def work(command: str, config: Path | None, *words: str, reads_ledger: bool = True) -> None:
+    """Become the models worker: it alone writes forecast.db, and it is not for a process that stays."""
+    import os
+    import sys
+
+    from gateway.cli.opened import opened
+
+    settings, _ = opened(config)
+    folder = settings.ledger.data_dir
+    line = [sys.executable, "-m", "models", command, *words, "--out", str(folder / "forecast.db")]
+    if reads_ledger:
+        line += ["--ledger", str(folder / "ledger.db"), "--timezone", settings.shop.timezone]
+    os.execv(sys.executable, line)
