@@ -10,6 +10,9 @@ def main() -> int:
     parser.add_argument("-c", "--config", type=Path, default=None)
     parser.add_argument("--stock", action="store_true", help="print the stock of all gateways and end")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--release", metavar="STORE/GATEWAY", help="hear a gateway again that was in quarantine"
+    )
     asked = parser.parse_args()
 
     from gateway.config import find, load
@@ -17,6 +20,8 @@ def main() -> int:
     settings = load(find(asked.config)).settings.backoffice
     if asked.stock:
         return _print_stock(settings.database, as_json=asked.json)
+    if asked.release:
+        return _release(settings.database, asked.release)
     from backoffice.server import serve
 
     return serve(settings)
@@ -41,6 +46,21 @@ def _print_stock(database: Path, *, as_json: bool) -> int:
         lot = f"  lot {row.lot}" if row.lot else ""
         print(f"{row.store:<12} {row.qty:>7}  {row.name or row.sku:<32} {row.location}{lot}")
     return 0
+
+
+def _release(database: Path, wanted: str) -> int:
+    from backoffice.store_sqlite import SqliteStore
+
+    store = SqliteStore(database)
+    sources = [
+        one.source for one in store.gateways() if one.problem and f"/{one.source}".endswith(f"/{wanted}")
+    ]
+    for source in sources:
+        store.release(source)
+        print(f"{source} is heard again")
+    if not sources:
+        print(f'no gateway "{wanted}" is in quarantine', file=sys.stderr)
+    return 0 if sources else 1
 
 
 if __name__ == "__main__":

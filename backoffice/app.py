@@ -68,6 +68,9 @@ def _card(one: GatewayView) -> dict[str, Any]:
     behind = max(0, one.newest - one.held)  # by its birth message: a lower bound
     if one.problem:
         state, words = "problem", one.problem
+    elif one.discrepancies:
+        items = "item" if one.discrepancies == 1 else "items"
+        state, words = "problem", f"{one.discrepancies} {items} counted differently there and here"
     elif not one.online:
         state, words = "offline", f"offline since {_ago(one.heard_us)}; its shop goes on counting"
     else:

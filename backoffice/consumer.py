@@ -7,11 +7,12 @@ is booked here is exactly what was booked there, whatever was lost, doubled or r
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
+from urllib.parse import unquote
 
 import msgspec
 
-from backoffice.store import AlertHeard, Booked, Cursor, Store
+from backoffice.store import AlertHeard, Booked, Cursor, Discrepancy, Store
 from gateway.cloud.topics import (
     ALERTS,
     DIGEST_TYPE,
@@ -31,15 +32,19 @@ SIDE_BUFFER_MAX = 512  # messages of one gateway that wait for the ones before t
 ASK_AGAIN_S = 2.0
 
 
-class EventIn(msgspec.Struct, frozen=True):
+Seq = Annotated[int, msgspec.Meta(ge=1, lt=10**12)]
+Quantity = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+
+
+class EventIn(msgspec.Struct, frozen=True, gc=False):
     """What is read of an event; unknown fields are ignored."""
 
     happened: str = msgspec.field(name="eventTime")
-    seq: int = msgspec.field(name="sk:seq")
+    seq: Seq = msgspec.field(name="sk:seq")
     epoch: int = msgspec.field(name="sk:epoch")
     kind: str = msgspec.field(name="sk:kind")
     sku: str = msgspec.field(name="sk:sku")
-    delta: int = msgspec.field(name="sk:delta")
+    delta: Quantity = msgspec.field(name="sk:delta")
     src: str = msgspec.field(name="sk:src")
     dst: str = msgspec.field(name="sk:dst")
     hash: str = msgspec.field(name="sk:hash")
@@ -51,14 +56,37 @@ class Body(msgspec.Struct, frozen=True):
     eventList: list[EventIn]
 
 
+class Attribute(msgspec.Struct, frozen=True):
+    attribute: str
+
+
+class Element(msgspec.Struct, frozen=True):
+    id: str
+    attributes: list[Attribute] = []
+
+
+class Vocabulary(msgspec.Struct, frozen=True):
+    vocabularyElementList: list[Element] = []
+
+
+class MasterData(msgspec.Struct, frozen=True):
+    vocabularyList: list[Vocabulary] = []
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What products are called; comes with the first message about them on a connection."""
+
+    epcisMasterData: MasterData = MasterData()
+
+
 class DocumentIn(msgspec.Struct, frozen=True):
     epcisBody: Body
-    epcisHeader: dict[str, Any] = {}
+    epcisHeader: Header = Header()
 
 
 class EnvelopeIn(msgspec.Struct, frozen=True):
     type: str
-    sequence: str
+    sequence: Annotated[str, msgspec.Meta(pattern="^[0-9]{12}$")]
     skepoch: int
     sklane: str
     data: msgspec.Raw
@@ -88,6 +116,7 @@ class Peer:
     waiting: dict[int, EnvelopeIn] = field(default_factory=dict)  # first seq -> message ahead of a gap
     asked_s: float = 0.0
     unsure: bool = True  # something may have been said while we were not listening
+    digest: Digest | None = None  # as of a movement that is still under way
     boots: deque[str] = field(default_factory=lambda: deque(maxlen=8))
 
 
@@ -135,7 +164,7 @@ class Consumer:
                     self._heard_alert(source, peer, envelope)
                 elif envelope.sklane == DIGESTS and envelope.type == DIGEST_TYPE:
                     self._heard_digest(source, peer, msgspec.json.decode(envelope.data, type=Digest))
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             self.skipped += 1
 
     def settle(self) -> list[Answer]:
@@ -162,29 +191,24 @@ class Consumer:
         if not state.online:
             return
         if state.boot_id in list(peer.boots)[:-1]:  # an earlier machine speaks again: there are two of them
-            self._quarantine(
-                source, f"two machines call themselves {source}: one is a copy of the other's card"
-            )
+            text = f"two machines call themselves {source}: one is a copy of the other's card"
+            self._bar(source, peer.boots[-1], text)
         if state.boot_id not in peer.boots:
             peer.boots.append(state.boot_id)
         for lane in (LEDGER, ALERTS):
             self._to_ack.add((source, lane))  # where we are: after a restart of either side
         cursor = self._store.cursor(source, LEDGER)
-        if (
-            peer.unsure or state.acked.get(LEDGER, 0) > cursor.seq
-        ):  # what it holds as confirmed, we may not have
+        if peer.unsure or state.acked.get(LEDGER, 0) > cursor.seq:  # it may believe us further than we are
             peer.unsure = False
-            alerts = self._store.cursor(source, ALERTS)
-            for lane, held in ((LEDGER, cursor), (ALERTS, alerts)):
-                replay = Replay(state.epoch, lane, held.seq + 1)
+            for lane in (LEDGER, ALERTS):
+                replay = Replay(state.epoch, lane, self._store.cursor(source, lane).seq + 1)
                 self._answers.append(self._answer(source, "down/replay", replay))
         if not retained and state.seq.get(LEDGER, 0) < cursor.seq:  # a retained one may be long out of date
-            self._quarantine(
-                source, f"holds {state.seq.get(LEDGER, 0)} movements, {cursor.seq} came from it: restored?"
-            )
+            text = f"holds {state.seq.get(LEDGER, 0)} movements, {cursor.seq} came from it: restored?"
+            self._bar(source, state.boot_id, text)
 
     def _heard_ledger(self, source: str, peer: Peer, envelope: EnvelopeIn) -> None:
-        if self._store.problem(source):
+        if envelope.skboot == self._store.barred(source):
             return  # nothing is merged silently; a person looks first
         cursor = self._store.cursor(source, LEDGER)
         first = int(envelope.sequence)
@@ -198,6 +222,8 @@ class Consumer:
             self._book(source, peer.waiting.pop(cursor.seq + 1), cursor)
         for seq in [seq for seq in peer.waiting if seq <= cursor.seq]:
             del peer.waiting[seq]
+        if peer.digest and peer.digest.seq <= cursor.seq:
+            self._compare(source, peer, peer.digest)
 
     def _book(self, source: str, envelope: EnvelopeIn, cursor: Cursor) -> None:
         document = _document(envelope.data)
@@ -208,13 +234,15 @@ class Consumer:
         if known:
             held = self._store.hashes(source, known[0].seq, known[-1].seq)
             if any(held.get(event.seq, event.hash) != event.hash for event in known):
-                self._quarantine(source, f"movement {known[0].seq} came again with other content")
+                self._bar(source, envelope.skboot, f"movement {known[0].seq} came again with other content")
                 return
         if not fresh:
             return
         follows = fresh[0].seq == cursor.seq + 1
         if not known and envelope.skprevhash and cursor.hash and envelope.skprevhash != cursor.hash:
-            self._quarantine(source, f"movement {fresh[0].seq} does not follow the one that is held")
+            self._bar(
+                source, envelope.skboot, f"movement {fresh[0].seq} does not follow the one that is held"
+            )
             return
         if not follows or [event.seq for event in fresh] != list(range(fresh[0].seq, fresh[-1].seq + 1)):
             raise ValueError("a message with a hole in it")
@@ -236,8 +264,8 @@ class Consumer:
                 for one in fresh
             ],
         )
-        if document.epcisHeader:
-            self._store.name(source, _names(document.epcisHeader))
+        if names := _names(document.epcisHeader):
+            self._store.name(source, names)
         last = fresh[-1]
         self._store.move_cursor(source, LEDGER, Cursor(last.epoch, last.seq, last.hash))
 
@@ -257,23 +285,32 @@ class Consumer:
         self._store.move_cursor(source, ALERTS, Cursor(envelope.skepoch, seq))
 
     def _heard_digest(self, source: str, peer: Peer, digest: Digest) -> None:
-        """Compare when both sides are at the same movement; otherwise ask for another one."""
-        cursor = self._store.cursor(source, LEDGER)
-        if digest.seq != cursor.seq:
-            if digest.seq < cursor.seq:
-                self._ask(source, peer, Replay(digest.epoch, DIGESTS))
-            return
-        ours = {one.loc: one.sha256 for one in digest_of(self._store.held(source))}
-        theirs = {one.loc: one.sha256 for one in digest.locations}
-        now_us = time.time_ns() // 1000
-        if ours == theirs:
-            self._store.agreed(source, digest.seq, now_us)
-            return
-        wrong = sorted(loc for loc in {*ours, *theirs} if ours.get(loc) != theirs.get(loc))
-        self._quarantine(source, f"stock of {', '.join(wrong)} differs from what was sent (digest_mismatch)")
+        """Compare as of the movement that it names, as soon as that is held here."""
+        peer.digest = digest
+        if digest.seq <= self._store.cursor(source, LEDGER).seq:
+            self._compare(source, peer, digest)
 
-    def _quarantine(self, source: str, problem: str) -> None:
-        self._store.quarantine(source, problem, time.time_ns() // 1000)
+    def _compare(self, source: str, peer: Peer, digest: Digest) -> None:
+        """Equal, or item by item what is not; for that, the rows of one location at a time are asked for."""
+        peer.digest = None
+        held = self._store.held(source, digest.seq)
+        ours = {one.loc: one.sha256 for one in digest_of(held)}
+        theirs = {one.loc: one.sha256 for one in digest.locations}
+        wrong = sorted(loc for loc in {*ours, *theirs} if ours.get(loc) != theirs.get(loc))
+        if not wrong:
+            self._store.agreed(source, digest.seq, time.time_ns() // 1000)
+            return
+        told = {one.loc: one.held for one in digest.locations if one.held is not None}
+        for loc in wrong:
+            if loc in told or loc not in theirs:
+                self._store.disagreed(source, differences(loc, held, told.get(loc, [])))
+        unknown = [loc for loc in wrong if loc in theirs and loc > max(told, default="")]
+        if unknown:  # one location at a time, each answer leads to the next
+            replay = Replay(digest.epoch, DIGESTS, loc=unknown[0])
+            self._answers.append(self._answer(source, "down/replay", replay))
+
+    def _bar(self, source: str, boot_id: str, problem: str) -> None:
+        self._store.bar(source, boot_id, problem, time.time_ns() // 1000)
 
     def _ask(self, source: str, peer: Peer, replay: Replay) -> None:
         now_s = time.monotonic()
@@ -285,11 +322,29 @@ class Consumer:
         return Answer(self._peers[source].address.topic(leaf), msgspec.json.encode(message))
 
 
-def _names(header: dict[str, Any]) -> list[tuple[str, str]]:
-    """(product URI, name) from the master data of a document."""
-    found = []
-    for vocabulary in header.get("epcisMasterData", {}).get("vocabularyList", []):
-        for element in vocabulary.get("vocabularyElementList", []):
-            for attribute in element.get("attributes", []):
-                found.append((str(element["id"]), str(attribute["attribute"])))
-    return found
+def differences(
+    loc: str, ours: list[tuple[str, str, str, int]], theirs: list[tuple[str, str, int]]
+) -> list[Discrepancy]:
+    """Item by item what two ends hold differently at `loc`."""
+    here = {(sku, lot): qty for at, sku, lot, qty in ours if at == loc}
+    there = {(sku, lot): qty for sku, lot, qty in theirs}
+    return [
+        Discrepancy(loc, sku, lot, here.get((sku, lot), 0), there.get((sku, lot), 0))
+        for sku, lot in sorted({*here, *there})
+        if here.get((sku, lot), 0) != there.get((sku, lot), 0)
+    ]
+
+
+def _names(header: Header) -> list[tuple[str, str]]:
+    """(sku, name) from the master data of a document."""
+    return [
+        (_sku(element.id), attribute.attribute)
+        for vocabulary in header.epcisMasterData.vocabularyList
+        for element in vocabulary.vocabularyElementList
+        for attribute in element.attributes
+    ]
+
+
+def _sku(product: str) -> str:
+    """The item's own key, from either form of `gateway.cloud.epcis.Translator.product`."""
+    return unquote(product.rpartition("/01/")[2] if "/01/" in product else product.rpartition(":sku:")[2])

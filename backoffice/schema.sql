@@ -7,7 +7,8 @@ CREATE TABLE IF NOT EXISTS gateway (
     sw        TEXT NOT NULL DEFAULT '',
     newest    INTEGER NOT NULL DEFAULT 0, -- movement that the gateway said is its newest
     heard_us  INTEGER NOT NULL,
-    problem   TEXT NOT NULL DEFAULT '',   -- why it is in quarantine; '' when it is not
+    problem   TEXT NOT NULL DEFAULT '',   -- why a machine is in quarantine; '' when none is
+    barred    TEXT,                       -- that machine's boot id: nothing it says is booked
     digest_seq INTEGER,                   -- newest movement at which both sides agreed
     digest_us  INTEGER
 ) STRICT, WITHOUT ROWID;
@@ -47,9 +48,9 @@ CREATE TABLE IF NOT EXISTS balance (
 
 CREATE TABLE IF NOT EXISTS product (
     source TEXT NOT NULL,
-    uri    TEXT NOT NULL,
+    sku    TEXT NOT NULL,
     name   TEXT NOT NULL,
-    PRIMARY KEY (source, uri)
+    PRIMARY KEY (source, sku)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS alert (
@@ -61,4 +62,15 @@ CREATE TABLE IF NOT EXISTS alert (
     text   TEXT NOT NULL,
     first_us INTEGER NOT NULL,
     PRIMARY KEY (source, seq)
+) STRICT, WITHOUT ROWID;
+
+-- What this end has found by comparing, by item; gone when both ends agree again.
+CREATE TABLE IF NOT EXISTS discrepancy (
+    source TEXT NOT NULL,
+    loc    TEXT NOT NULL,
+    sku    TEXT NOT NULL,
+    lot    TEXT NOT NULL,
+    ours   INTEGER NOT NULL,
+    theirs INTEGER NOT NULL,
+    PRIMARY KEY (source, loc, sku, lot)
 ) STRICT, WITHOUT ROWID;

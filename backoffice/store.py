@@ -29,6 +29,16 @@ class AlertHeard(NamedTuple):
     first_us: int
 
 
+class Discrepancy(NamedTuple):
+    """One item that the two ends count differently, as of the same movement."""
+
+    loc: str
+    sku: str
+    lot: str
+    ours: int
+    theirs: int
+
+
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """How far one lane of one gateway is held here, durably."""
@@ -50,6 +60,8 @@ class GatewayView:
     heard_us: int
     problem: str
     digest_seq: int | None
+    discrepancies: int  # items that this end and the gateway count differently
+    alerts: int  # told by the gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +84,21 @@ class Store(Protocol):
     def hashes(self, source: str, first_seq: int, last_seq: int) -> dict[int, str]: ...
     def book(self, source: str, movements: list[Booked]) -> None: ...
     def raise_alert(self, source: str, alert: AlertHeard) -> None: ...
-    def name(self, source: str, names: Iterable[tuple[str, str]]) -> None: ...
+    def name(self, source: str, names: Iterable[tuple[str, str]]) -> None:
+        """(sku, what it is called)."""
+
     def move_cursor(self, source: str, lane: str, cursor: Cursor) -> None: ...
     def heard_state(
         self, source: str, *, online: bool, boot_id: str, sw: str, newest: int, now_us: int
     ) -> None: ...
-    def quarantine(self, source: str, problem: str, now_us: int) -> None: ...
-    def problem(self, source: str) -> str: ...
+    def bar(self, source: str, boot_id: str, problem: str, now_us: int) -> None:
+        """Nothing that this machine says is booked until a person has looked."""
+
+    def barred(self, source: str) -> str | None: ...
     def agreed(self, source: str, seq: int, now_us: int) -> None: ...
-    def held(self, source: str) -> list[tuple[str, str, str, int]]:
-        """(location, sku, lot, quantity) of all that is not 0."""
+    def disagreed(self, source: str, found: Iterable[Discrepancy]) -> None: ...
+    def held(self, source: str, as_of_seq: int) -> list[tuple[str, str, str, int]]:
+        """(location, sku, lot, quantity) of all that was not 0 just after that movement."""
 
     def commit(self) -> None: ...
     def gateways(self) -> list[GatewayView]: ...

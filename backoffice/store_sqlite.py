@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from backoffice.store import AlertHeard, Booked, Cursor, GatewayView, StockView
+from backoffice.store import AlertHeard, Booked, Cursor, Discrepancy, GatewayView, StockView
 
 SCHEMA = Path(__file__).parent / "schema.sql"
 
@@ -18,12 +18,11 @@ class SqliteStore:
             self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db = sqlite3.connect(path, isolation_level="IMMEDIATE")  # begins by itself with the first write
         self._db.execute("PRAGMA journal_mode = wal")
         self._db.execute("PRAGMA synchronous = FULL")  # what is acknowledged must survive here too
         self._db.executescript(SCHEMA.read_text())
         self._cursors: dict[tuple[str, str], Cursor] = {}
-        self._db.execute("BEGIN IMMEDIATE")
 
     def cursor(self, source: str, lane: str) -> Cursor:
         known = self._cursors.get((source, lane))
@@ -62,7 +61,7 @@ class SqliteStore:
     def name(self, source: str, names: Iterable[tuple[str, str]]) -> None:
         self._db.executemany(
             "INSERT INTO product VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name",
-            [(source, uri, name) for uri, name in names],
+            [(source, sku, name) for sku, name in names],
         )
 
     def move_cursor(self, source: str, lane: str, cursor: Cursor) -> None:
@@ -82,45 +81,68 @@ class SqliteStore:
             (source, int(online), boot_id, sw, newest, now_us),
         )
 
-    def quarantine(self, source: str, problem: str, now_us: int) -> None:
+    def bar(self, source: str, boot_id: str, problem: str, now_us: int) -> None:
         self._db.execute(
-            """INSERT INTO gateway (source, heard_us, problem) VALUES (?, ?, ?)
-               ON CONFLICT DO UPDATE SET problem = excluded.problem""",
-            (source, now_us, problem),
+            """INSERT INTO gateway (source, heard_us, problem, barred) VALUES (?, ?, ?, ?)
+               ON CONFLICT DO UPDATE SET problem = excluded.problem, barred = excluded.barred""",
+            (source, now_us, problem, boot_id),
         )
 
-    def problem(self, source: str) -> str:
-        row = self._db.execute("SELECT problem FROM gateway WHERE source = ?", (source,)).fetchone()
-        return row[0] if row else ""
+    def barred(self, source: str) -> str | None:
+        row = self._db.execute("SELECT barred FROM gateway WHERE source = ?", (source,)).fetchone()
+        return row[0] if row else None
+
+    def release(self, source: str) -> bool:
+        """A person has looked: the gateway is heard again. False when it was not in quarantine."""
+        done = self._db.execute(
+            "UPDATE gateway SET problem = '', barred = NULL WHERE source = ? AND problem <> ''", (source,)
+        )
+        self.commit()
+        return done.rowcount > 0
 
     def agreed(self, source: str, seq: int, now_us: int) -> None:
+        self._db.execute("DELETE FROM discrepancy WHERE source = ?", (source,))
         self._db.execute(
             "UPDATE gateway SET digest_seq = ?, digest_us = ? WHERE source = ?", (seq, now_us, source)
         )
 
-    def held(self, source: str) -> list[tuple[str, str, str, int]]:
+    def disagreed(self, source: str, found: Iterable[Discrepancy]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO discrepancy VALUES (?, ?, ?, ?, ?, ?)", [(source, *one) for one in found]
+        )
+
+    def held(self, source: str, as_of_seq: int) -> list[tuple[str, str, str, int]]:
+        since = (source, as_of_seq)
         return self._db.execute(
-            "SELECT loc, sku, lot, qty FROM balance WHERE source = ? AND qty <> 0", (source,)
+            """SELECT loc, sku, lot, sum(qty) FROM (
+                   SELECT loc, sku, lot, qty FROM balance WHERE source = ?
+                   UNION ALL SELECT src, sku, lot, qty FROM movement WHERE source = ? AND seq > ?
+                   UNION ALL SELECT dst, sku, lot, -qty FROM movement WHERE source = ? AND seq > ?)
+               GROUP BY loc, sku, lot HAVING sum(qty) <> 0""",
+            (source, *since, *since),
         ).fetchall()
 
     def commit(self) -> None:
-        self._db.execute("COMMIT")
-        self._db.execute("BEGIN IMMEDIATE")
+        self._db.commit()
 
     def gateways(self) -> list[GatewayView]:
         rows = self._db.execute(
-            """SELECT source, online, sw, newest, coalesce(seq, 0), heard_us, problem, digest_seq
-               FROM gateway LEFT JOIN cursor USING (source)
-               WHERE coalesce(lane, 'L') = 'L' ORDER BY source"""
+            """SELECT source, online, sw, newest, coalesce(seq, 0), heard_us, problem, digest_seq,
+                      (SELECT count(*) FROM discrepancy d WHERE d.source = g.source),
+                      (SELECT count(*) FROM alert a WHERE a.source = g.source)
+               FROM gateway g LEFT JOIN (SELECT source, seq FROM cursor WHERE lane = 'L') USING (source)
+               ORDER BY source"""
         )
         return [GatewayView(source, bool(online), *rest) for source, online, *rest in rows]
 
     def stock(self) -> list[StockView]:
         rows = self._db.execute(
-            """SELECT balance.source, sku, coalesce(name, ''), loc, lot, qty
+            """SELECT source, sku, coalesce(name, ''), loc, lot, qty
                FROM balance LEFT JOIN product
-                 ON product.source = balance.source AND uri = 'https://id.gs1.org/01/' || sku
-               WHERE qty <> 0 AND loc <> upper(loc) ORDER BY balance.source, name, sku, loc, lot"""
+                 USING (source, sku)
+               WHERE qty <> 0 AND loc NOT IN
+                   ('SUPPLIER', 'CUSTOMER', 'SCRAP', 'ADJUST', 'TRANSIT', 'TRANSFORM')
+               ORDER BY source, name, sku, loc, lot"""
         )
         return [
             StockView(source.split("/")[1], source.split("/")[2], sku, name, loc, lot, qty)
@@ -128,6 +150,5 @@ class SqliteStore:
         ]
 
     def close(self) -> None:
-        if self._db.in_transaction:
-            self._db.execute("COMMIT")
+        self._db.commit()
         self._db.close()

@@ -33,6 +33,20 @@ def stock(outer: Path | None, config: Path | None, as_json: bool) -> None:
     _become(config or outer, "--stock", *(["--json"] if as_json else []))
 
 
+@backoffice.command(
+    epilog=examples(
+        "storekeeper backoffice release corner/gw1",
+        "storekeeper backoffice -c backoffice.toml release corner/gw1",
+    )
+)
+@click.argument("gateway", metavar="STORE/GATEWAY")
+@config_option
+@click.pass_obj
+def release(outer: Path | None, config: Path | None, gateway: str) -> None:
+    """Hear a gateway again that was put in quarantine, once a person has looked."""
+    _become(config or outer, "--release", gateway)
+
+
 def _become(config: Path | None, *words: str) -> None:
     chosen = ["-c", str(config)] if config else []
     os.execv(sys.executable, [sys.executable, "-m", "backoffice", *chosen, *words])

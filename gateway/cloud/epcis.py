@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from gateway.cloud.topics import EPOCH_START, Address, encode, moment
+from gateway.cloud.topics import EPOCH_START, LEDGER, LEDGER_TYPE, Address, encode, moment, sealed
 from gateway.ledger.feed import MovementRow
 
 VIRTUAL = frozenset({"SUPPLIER", "CUSTOMER", "SCRAP", "ADJUST", "TRANSIT", "TRANSFORM"})
@@ -309,6 +309,32 @@ class Translator:
 
 
 QUARTER_HOUR = moment(QUARTER_HOUR_US) - EPOCH_START
+
+
+def ledger_message(
+    translator: Translator,
+    address: Address,
+    rows: list[MovementRow],
+    originals: Mapping[int, MovementRow],
+    names: Mapping[str, str],
+    boot_id: str,
+) -> bytes:
+    """The body of one `up/ledger` message: `rows` of one epoch, in order, with no hole between them."""
+    first, last = rows[0], rows[-1]
+    events = [encode(event) for row in rows for event in translator.events(row, originals)]
+    return sealed(
+        address,
+        id=event_id(first.id).removeprefix("urn:uuid:"),
+        type=LEDGER_TYPE,
+        at_us=last.wall_us,
+        lane=LEDGER,
+        epoch=first.epoch,
+        seq=first.seq,
+        last=last.seq,
+        prev_hash=first.prev_hash,
+        boot=boot_id,
+        data=document(events, last.wall_us, names),
+    )
 
 
 def event_id(id_: bytes) -> str:

@@ -14,7 +14,6 @@ from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -22,7 +21,7 @@ import zmq
 
 from drivers.bus import Outlet, Progress, decode_hint
 from gateway.cloud import topics
-from gateway.cloud.epcis import Translator, document
+from gateway.cloud.epcis import Translator, ledger_message
 from gateway.cloud.line import Broker, Line, Received, Refused, Will
 from gateway.cloud.topics import ALERTS, DIGESTS, LEDGER, OUTBOX_TOPIC, REPLIES, Ack, Address, Replay
 from gateway.cloud.window import RECONNECT_MAX_S, Backoff, Flow, LineWindow
@@ -258,23 +257,11 @@ class Pump:
         rows = [row for row in rows if row.epoch == rows[0].epoch]
         reversed_seqs = [row.reverses for row in rows if row.reverses is not None]
         originals = feed.movements(self._ledger, reversed_seqs) if reversed_seqs else {}
-        events = [topics.encode(event) for row in rows for event in self._translator.events(row, originals)]
-        first, last = rows[0], rows[-1]
-        body = topics.sealed(
-            self._address,
-            id=str(UUID(bytes=first.id)),
-            type=topics.LEDGER_TYPE,
-            at_us=last.wall_us,
-            lane=LEDGER,
-            epoch=first.epoch,
-            seq=first.seq,
-            last=last.seq,
-            prev_hash=first.prev_hash,
-            boot=self._boot_id,
-            data=document(events, last.wall_us, self._new_names(rows)),
+        body = ledger_message(
+            self._translator, self._address, rows, originals, self._new_names(rows), self._boot_id
         )
-        self._in_flight[self._publish("up/ledger", body, now_s)] = last.seq
-        flow.on_sent(last.seq, now_s)
+        self._in_flight[self._publish("up/ledger", body, now_s)] = rows[-1].seq
+        flow.on_sent(rows[-1].seq, now_s)
         return True
 
     def _new_names(self, rows: list[feed.MovementRow]) -> dict[str, str]:
