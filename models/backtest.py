@@ -50,7 +50,9 @@ def read_bench(folder: Path) -> Bench:
         first_day=first.date(),
         units=matrix("y", np.nan),
         censored=np.zeros(shape, np.bool_),
-        groups=np.unique(items[meta["group"]].reindex(keys).astype(str), return_inverse=True)[1].astype(np.int32),
+        groups=np.unique(items[meta["group"]].reindex(keys).astype(str), return_inverse=True)[1].astype(
+            np.int32
+        ),
         closed=matrix("closed" if "closed" in known else "", 0).max(0, keepdims=True) > 0,
         holiday=matrix("is_holiday", 0).max(0, keepdims=True) > 0,
         school_holiday=matrix("is_schoolholiday", 0) > 0,
@@ -88,14 +90,24 @@ def write_predictions(bench: Bench, runs: Iterator[tuple[int, Panel, Forecast]],
     frames = []
     for origin, panel, forecast in runs:
         last = panel.last_day
-        tables = [(1, index + 1, forecast.mean[:, index], forecast.quantiles[:, index]) for index in range(bench.horizon_days)]
+        tables = [
+            (1, index + 1, forecast.mean[:, index], forecast.quantiles[:, index])
+            for index in range(bench.horizon_days)
+        ]
         tables += [(span, start + span, mean, q) for (start, span), (mean, q) in forecast.sums.items()]
         for cum, ahead, mean, quantiles in tables:
             columns = {f"q{level}": quantiles[:, column] for column, level in enumerate(LEVELS)}
             day = pandas.Timestamp(last + timedelta(days=ahead))
             frames.append(
                 pandas.DataFrame(
-                    {"unique_id": panel.keys, "origin": pandas.Timestamp(last), "ds": day, "cum": cum, "mean": mean} | columns
+                    {
+                        "unique_id": panel.keys,
+                        "origin": pandas.Timestamp(last),
+                        "ds": day,
+                        "cum": cum,
+                        "mean": mean,
+                    }
+                    | columns
                 )
             )
     rows = pandas.concat(frames)

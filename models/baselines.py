@@ -50,7 +50,9 @@ def dow_emp_q(panel: Panel, ahead: np.ndarray, spans: tuple[int, ...] = (7,)) ->
     target = days - 1 + ahead
     is_open = ~panel.closed[:, target]
     mean = level[:, None] * factor[:, (panel.first_day.weekday() + target) % 7] * is_open
-    sum_spreads = {span: _ratio_quantiles(_rolling(y, span)[:, recent], _rolling(fit, span)[:, recent]) for span in spans}
+    sum_spreads = {
+        span: _ratio_quantiles(_rolling(y, span)[:, recent], _rolling(fit, span)[:, recent]) for span in spans
+    }
     quantiles = mean[..., None] * spread[:, None]
     return RuleForecast(mean.astype(np.float32), quantiles.astype(np.float32), spread, sum_spreads)
 
@@ -58,7 +60,8 @@ def dow_emp_q(panel: Panel, ahead: np.ndarray, spans: tuple[int, ...] = (7,)) ->
 def _rolling(values: Floats, span: int) -> Floats:
     total = np.cumsum(np.pad(values, ((0, 0), (1, 0))), 1)
     span = min(span, values.shape[1])
-    return total[:, span:] - total[:, :-span]
+    out: Floats = total[:, span:] - total[:, :-span]
+    return out
 
 
 def _ratio_quantiles(y: Floats, fit: Floats) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,9 @@ TARGET_FEATURES = (
     "year_shop", "year_item", "year_date", "year_weekday", "month_end",
 )  # fmt: skip
 
-DECAYS = np.array([0.85, 0.93, 0.97, 0.99, 0.9975], np.float32)  # memories of about 6, 14, 33, 100 and 400 days
+DECAYS = np.array(
+    [0.85, 0.93, 0.97, 0.99, 0.9975], np.float32
+)  # memories of about 6, 14, 33, 100 and 400 days
 MID, SLOW = 2, 3
 WEEKDAY_DECAY = 0.95  # per occurrence: about 20 weeks
 RECENT_WEEKDAY_DECAY = 0.72
@@ -54,9 +57,14 @@ class Snapshot:
     step: Floats  # (items,) mean |one-day difference| of the history, units: what losses are measured in
     open: Flags  # (items, days)
     known: Flags  # (items,): launched, so there is something to learn from
+    level: Floats  # (items,) units a day before any factor
+    factors: Floats  # (items, days, 3): weekday, promotion, holiday
+    dispersion: Floats  # (items,): variance over mean of one day's error
 
 
-def snapshots(panel: Panel, origins: Sequence[int], aheads: Sequence[NDArray[np.int64]]) -> Iterator[Snapshot]:
+def snapshots(
+    panel: Panel, origins: Sequence[int], aheads: Sequence[NDArray[np.int64]]
+) -> Iterator[Snapshot]:
     """Replay the days once and look ahead from each origin (ascending)."""
     reach = max(int(origin + ahead.max()) for origin, ahead in zip(origins, aheads, strict=True)) + 2
     state = _Replay(panel, max(reach, panel.days + 1))
@@ -83,7 +91,9 @@ class _Replay:
         self.panel = panel
         self.first_weekday = panel.first_day.weekday()
         promotion = np.maximum(panel.promotion, panel.display)
-        self.kind = ((promotion > 0.05).astype(np.int8) + (promotion > 0.35)).astype(np.int8)  # none, some, full
+        self.kind = ((promotion > 0.05).astype(np.int8) + (promotion > 0.35)).astype(
+            np.int8
+        )  # none, some, full
         self.calendar = _calendar(panel.first_day, reach_days)
         self.rows = np.arange(n)
         self.fit = np.zeros((n, days), np.float32)
@@ -101,7 +111,11 @@ class _Replay:
         self.res_den = zeros(n, np.float32)
         self.size_num, self.size_den = zeros(n, np.float32), zeros(n, np.float32)
         self.since, self.age = zeros(n, np.float32), zeros(n, np.float32)
-        self.steps, self.step_days, self.last = zeros(n, np.float32), zeros(n, np.float32), zeros(n, np.float32)
+        self.steps, self.step_days, self.last = (
+            zeros(n, np.float32),
+            zeros(n, np.float32),
+            zeros(n, np.float32),
+        )
         self.price, self.price_now = zeros(n, np.float32), zeros(n, np.float32)
         self.share = zeros(n, np.float32)
         self.index = np.ones(days, np.float32)  # shop: demand over fit, by day
@@ -117,19 +131,22 @@ class _Replay:
         shop = (self.wd_num.sum(0) + 1e-3) / (self.wd_den.sum(0) + 1e-3)
         prior = (PRIOR_DAYS * np.minimum(self.level(), 1) + 0.05)[:, None]
         factor = (self.wd_num + shop * prior) / (self.wd_den + prior)
-        return (factor / np.maximum(factor.mean(1, keepdims=True), 0.05)).astype(np.float32)
+        out: Floats = (factor / np.maximum(factor.mean(1, keepdims=True), 0.05)).astype(np.float32)
+        return out
 
     def uplift(self) -> Floats:
         """(items, 3): demand under no, some and full promotion over the level without."""
         shop = (self.up_num.sum(0) + 1) / (self.up_den.sum(0) + 1)
         prior = (PRIOR_DAYS * np.minimum(self.level(), 1) + 0.05)[:, None]
         ratio = (self.up_num + shop * prior) / (self.up_den + prior)
-        return np.clip(ratio / np.maximum(ratio[:, :1], 0.05), 0.3, 12).astype(np.float32)
+        out: Floats = np.clip(ratio / np.maximum(ratio[:, :1], 0.05), 0.3, 12).astype(np.float32)
+        return out
 
     def holiday_factor(self) -> Floats:
         shop = (self.ho_num.sum() + 0.5) / (self.ho_den.sum() + 0.5)
         prior = 3 * np.minimum(self.level(), 1) + 0.05
-        return ((self.ho_num + shop * prior) / (self.ho_den + prior)).astype(np.float32)
+        out: Floats = ((self.ho_num + shop * prior) / (self.ho_den + prior)).astype(np.float32)
+        return out
 
     def advance(self, day: int) -> None:
         panel, weekday = self.panel, self.weekday(day)
@@ -164,7 +181,9 @@ class _Replay:
         self.num = self.num * decay + np.where(usual, y, 0)[:, None]
         self.den = self.den * decay + np.where(usual, expected_shape, 0)[:, None]
         fresh = self.level()
-        self._decay_into(self.wd_num, self.wd_den, weekday, WEEKDAY_DECAY, usual, y, fresh * uplift[self.rows, kind])
+        self._decay_into(
+            self.wd_num, self.wd_den, weekday, WEEKDAY_DECAY, usual, y, fresh * uplift[self.rows, kind]
+        )
         recent = RECENT_WEEKDAY_DECAY
         self._decay_into(self.rw_num, self.rw_den, weekday, recent, usual, y, fresh * expected_shape)
         keep3 = np.where(usual, FACTOR_DECAY, 1)[:, None]
@@ -173,7 +192,9 @@ class _Replay:
         self.up_num[self.rows, kind] += np.where(usual, y, 0)
         self.up_den[self.rows, kind] += np.where(usual, fresh * factor[:, weekday], 0)
         for memory, rate in enumerate((0.97, 0.99)):
-            self.zero[:, memory] = np.where(usual, rate * self.zero[:, memory] + (1 - rate) * (y == 0), self.zero[:, memory])
+            self.zero[:, memory] = np.where(
+                usual, rate * self.zero[:, memory] + (1 - rate) * (y == 0), self.zero[:, memory]
+            )
         keep1 = np.where(usual, 0.98, 1)
         error = np.where(usual, y - fit, 0)
         self.res[:, 0] = self.res[:, 0] * keep1 + np.abs(error)
@@ -196,9 +217,24 @@ class _Replay:
         level = self.level()
         scale = (0.5 * level + 0.5 * self.level(SLOW) + LEVEL_FLOOR).astype(np.float32)
         step = np.maximum(self.steps / np.maximum(self.step_days, 1), LEVEL_FLOOR).astype(np.float32)
-        base, open_days, target = self._target(origin, ahead, scale)
+        base, open_days, target, factors = self._target(origin, ahead, scale)
         item = self._item(origin, scale, step)
-        return Snapshot(origin, ahead, item, target, base, scale, step, open_days, self.age > 0)
+        variance = self.res[:, 1] / np.maximum(self.res_den, 1)
+        dispersion = np.maximum(variance / scale, 1).astype(np.float32)
+        return Snapshot(
+            origin,
+            ahead,
+            item,
+            target,
+            base,
+            scale,
+            step,
+            open_days,
+            self.age > 0,
+            level,
+            factors,
+            dispersion,
+        )
 
     def _item(self, origin: int, scale: Floats, step: Floats) -> Floats:
         level, out = self.level(), np.empty((len(scale), len(ITEM_FEATURES)), np.float32)
@@ -207,7 +243,9 @@ class _Replay:
         for name, memory in (("level_6d", 0), ("level_14d", 1), ("level_100d", 3), ("level_400d", 4)):
             put[name][:] = _log_ratio(self.level(memory), scale)
         for name, days in (("sum_7d", 7), ("sum_28d", 28)):
-            put[name][:] = _log_ratio(self._sum(origin, days) / np.minimum(days, np.maximum(self.age, 1)), scale)
+            put[name][:] = _log_ratio(
+                self._sum(origin, days) / np.minimum(days, np.maximum(self.age, 1)), scale
+            )
         put["zeros_30d"][:], put["zeros_100d"][:] = self.zero.T
         put["since_sale"][:] = np.log1p(self.since)
         put["age"][:] = np.minimum(self.age, 84) / 84  # older than this, an age would only tell the date
@@ -222,14 +260,18 @@ class _Replay:
             groups = self.panel.groups
             a, b = np.bincount(groups, self.level(memory)), np.bincount(groups, self.level(over))
             put[f"group_{name}"][:] = _log_ratio(a[groups], b[groups] + 1e-3)
-        put["price_ratio"][:] = np.where(self.price > 0, np.log(np.maximum(self.price_now, 1e-3) / np.maximum(self.price, 1e-3)), 0)
+        put["price_ratio"][:] = np.where(
+            self.price > 0, np.log(np.maximum(self.price_now, 1e-3) / np.maximum(self.price, 1e-3)), 0
+        )
         put["promotion_share"][:] = self.share
         put["uplift_some"][:], put["uplift_full"][:] = np.log(self.uplift()[:, 1:]).T
         put["has_year"][:] = self.age > YEAR_DAYS + 28
         put["diff_ratio"][:] = _log_ratio(step, scale)
         return np.clip(out, -4, 4)
 
-    def _target(self, origin: int, ahead: NDArray[np.int64], scale: Floats) -> tuple[Floats, Flags, Floats]:
+    def _target(
+        self, origin: int, ahead: NDArray[np.int64], scale: Floats
+    ) -> tuple[Floats, Flags, Floats, Floats]:
         panel, n = self.panel, len(scale)
         day = origin + ahead
         weekday = (self.first_weekday + day) % 7
@@ -240,7 +282,8 @@ class _Replay:
         up = np.take_along_axis(uplift, kind.astype(np.int64), 1)
         is_open = np.broadcast_to(~panel.closed[:, day], (n, len(day)))
         holiday = np.broadcast_to(panel.holiday[:, day], (n, len(day)))
-        base = (self.level() / scale)[:, None] * factor[:, weekday] * up * np.where(holiday, holiday_factor[:, None], 1)
+        factors = np.stack([factor[:, weekday], up, np.where(holiday, holiday_factor[:, None], 1)], 2)
+        base = (self.level() / scale)[:, None] * factors.prod(2)
         base = (base * is_open).astype(np.float32)
         put["base"][:] = np.log(base + BASE_FLOOR)
         put["weekday_factor"][:] = np.log(factor[:, weekday] + BASE_FLOOR)
@@ -256,14 +299,19 @@ class _Replay:
         put["holiday"][:], put["holiday_before"][:] = holiday, panel.holiday[:, day - 1]
         put["holiday_after"][:] = panel.holiday[:, day + 1]
         put["holiday_factor"][:] = np.where(holiday, np.log(holiday_factor + 0.05)[:, None], 0)
-        put["school"][:], put["school_before"][:] = panel.school_holiday[:, day], panel.school_holiday[:, day - 7]
+        put["school"][:], put["school_before"][:] = (
+            panel.school_holiday[:, day],
+            panel.school_holiday[:, day - 7],
+        )
         put["closed_before"][:], put["closed_after"][:] = panel.closed[:, day - 1], panel.closed[:, day + 1]
-        if origin >= YEAR_DAYS + 28:  # a season is claimed only where it was seen once: else the date is only noise
+        if (
+            origin >= YEAR_DAYS + 28
+        ):  # a season is claimed only where it was seen once: else the date is only noise
             for name, values in self.calendar.items():
                 put[name][:] = values[day]
         put["ahead"][:], put["ahead_log"][:] = ahead / 28, np.log(ahead) / 3
         self._year(origin, day, put)
-        return base, is_open, np.clip(out, -4, 4)
+        return base, is_open, np.clip(out, -4, 4), factors.astype(np.float32)
 
     def _year(self, origin: int, day: NDArray[np.int64], put: dict[str, Floats]) -> None:
         """The same weeks a year ago against the four weeks before them; nothing where the shop is younger."""
@@ -279,7 +327,9 @@ class _Replay:
         shop = (shop_week + 0.1) / (shop_before + 0.1)
         prior = 1.0
         put["year_shop"][:] = np.log(shop)
-        put["year_item"][:] = np.where(old, np.log((week + prior * shop) / (before[:, None] + prior)), np.log(shop))
+        put["year_item"][:] = np.where(
+            old, np.log((week + prior * shop) / (before[:, None] + prior)), np.log(shop)
+        )
         # a calendar date repeats after 365 days (366 past a leap day), a weekday after 364
         date_ago = np.array([self._date_last_year(int(d)) for d in day])
         put["year_date"][:] = np.log(self.index[np.clip(date_ago, 0, origin)] + 0.05)
@@ -310,11 +360,13 @@ def sorted_quantiles(values: Floats, levels: Floats) -> Floats:
     low = np.floor(place).astype(np.int64)
     high = np.minimum(low + 1, np.maximum(count - 1, 0)[:, None])
     a, b = np.take_along_axis(ordered, low, 1), np.take_along_axis(ordered, high, 1)
-    return np.nan_to_num(a + (b - a) * (place - low)).astype(np.float32)
+    out: Floats = np.nan_to_num(a + (b - a) * (place - low)).astype(np.float32)
+    return out
 
 
-def _column(row: NDArray[np.generic], day: int) -> NDArray[np.generic]:
-    return row[:, day]
+def _column(row: NDArray[Any], day: int) -> NDArray[Any]:
+    column: NDArray[Any] = row[:, day]  # one value an item, or one for all
+    return column
 
 
 def _log_ratio(a: Floats, b: Floats) -> Floats:

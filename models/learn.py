@@ -1,39 +1,59 @@
 """Learning at night on the shop's own rows, with numpy alone: fine-tune, early stop, blend, calibrate.
 
-The last HOLDOUT_DAYS are first kept back: on them the number of training passes, the blend with the plain rules, the
-item bias and the width of the quantiles are chosen. Then the same passes run again on every day.
+The last HOLDOUT_DAYS are first kept back: on them are chosen how far to move from the shipped weights, the blend with
+the plain rules and the width of the quantiles. Then the same passes run again on every day.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.baselines import RuleForecast, dow_emp_q
-from models.features import ITEM_FEATURES, RATIO_DAYS, Snapshot, snapshots, sorted_quantiles
-from models.network import LEVELS, Adam, Weights, forward, loss_and_gradients, read_out
+from models.features import ITEM_FEATURES, RATIO_DAYS, Snapshot, replay, snapshots, sorted_quantiles
+from models.network import (
+    LEVELS,
+    WINDOW_FEATURES,
+    Adam,
+    Graph,
+    Weights,
+    forward,
+    loss_and_gradients,
+    read_out,
+)
 from models.panel import Floats, Panel
 
 HORIZON_DAYS = 28
 SUM_SPANS = (7, 14, 28, 49)
 HOLDOUT_DAYS = 56
-LEARN_DAYS_MIN = 112  # younger shops forecast with the shipped weights and the plain rules
+LEARN_DAYS_MIN = 112  # younger shops keep the shipped weights
+CALIBRATE_DAYS_MIN = 56  # still younger ones keep the default blend and widths too
 WARM_DAYS = 35  # the first days of a series only fill the states
 ROWS_MAX = 110_000
 VISITS_PER_NIGHT = 1_200_000
 BATCH_ROWS = 1024
 NOISE = 0.7  # in standard deviations of each input: without it the network learns single days by heart
 RATE = 1.5e-3
+WIDTH_POWER = 0.5
 CLASS_UNITS = (0.5, 3.0)  # volume classes: items below, between, above (units a day)
 CLASSES = len(CLASS_UNITS) + 1
-DEFAULT_BLEND = (0.55, 0.35, 0.10)  # network, structural rule, DowEmpQ
-BLENDS = tuple(
-    (round(a / 4, 2), round(b / 4, 2), round((4 - a - b) / 4, 2)) for a in range(5) for b in range(5 - a)
+DEFAULT_BLEND = (0.85, 0.15, 0.0)  # network, structural rule, DowEmpQ
+BLENDS = (
+    (1.0, 0.0, 0.0),
+    (0.85, 0.15, 0.0),
+    (0.6, 0.4, 0.0),
+    (0.3, 0.7, 0.0),
+    (0.5, 0.2, 0.3),
+    (0.0, 0.0, 1.0),
 )
-WINDOW_FEATURES = ("mean", "span", "start", "spread", "closed", "promotion", "steady")
+BLEND_TRUST = 0.5  # how far from the default a month of evidence may move a blend
+SUM_BLEND = (0.75, 0.25)  # window network, empirical sums
+MIXES = (0.25, 0.6, 1.0)  # how far from the shipped weights towards the learned ones
+WIDTH_WINDOWS = ((0, 7), (7, 7), (14, 7), (21, 7), (0, 14), (14, 14))
+WIDTH_ROWS_MIN = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +84,12 @@ class Calibration:
     width: Floats  # (CLASSES, LEVELS): factor on each quantile
     sum_blend: Floats  # (CLASSES, 2): window network, empirical sums
     sum_width: Floats  # (CLASSES, LEVELS)
-    bias: Floats  # (items,): factor on the mean and the quantiles
-    notes: tuple[str, ...] = ()
 
     @classmethod
-    def default(cls, items: int) -> Calibration:
-        blend = np.tile(np.float32(DEFAULT_BLEND), (CLASSES, 1))
+    def default(cls) -> Calibration:
+        blend = np.tile(np.asarray(DEFAULT_BLEND, np.float32), (CLASSES, 1))
         ones = np.ones((CLASSES, len(LEVELS)), np.float32)
-        return cls(blend, blend, ones, np.tile(np.float32([0.6, 0.4]), (CLASSES, 1)), ones, np.ones(items, np.float32))
+        return cls(blend, blend, ones, np.tile(np.asarray(SUM_BLEND, np.float32), (CLASSES, 1)), ones)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +110,18 @@ class Forecast:
     quantiles: Floats  # (items, days, LEVELS)
     rule_mean: Floats  # (items, days) DowEmpQ
     rule_quantiles: Floats
-    sums: dict[tuple[int, int], tuple[Floats, Floats]] = field(default_factory=dict)  # (start, span) -> mean, quantiles
+    sums: dict[tuple[int, int], tuple[Floats, Floats]] = field(
+        default_factory=dict
+    )  # (start, span) -> mean, quantiles
 
 
 def training_rows(
-    panel: Panel, origins: Sequence[int], per_origin: int, rng: np.random.Generator, last: int, reach_days: int = 56
+    panel: Panel,
+    origins: Sequence[int],
+    per_origin: int,
+    rng: np.random.Generator,
+    last: int,
+    reach_days: int = 56,
 ) -> Rows:
     """Rows whose target day is at most `last`; each origin looks at a few random days ahead."""
     aheads = []
@@ -154,13 +179,16 @@ def fine_tune(
     return adam.average
 
 
-def look_ahead(panel: Panel, model: Model, days: int) -> Pieces:
+def look_ahead(panel: Panel, model: Model | None, days: int, graph: Graph | None = None) -> Pieces:
     """The three forecasts at the close of the last day of the panel."""
     ahead = np.arange(1, days + 1)
     snapshot, spreads = _snapshot_and_spreads(panel, ahead)
-    network_mean, network_quantiles = network_forecast(model.day, snapshot)
     structural = snapshot.base * snapshot.scale[:, None]
     rule = dow_emp_q(panel, ahead)
+    if model is None:
+        network_mean, network_quantiles = rule.mean, rule.quantiles
+    else:
+        network_mean, network_quantiles = network_forecast(model.day, snapshot, graph)
     return Pieces(
         snapshot=snapshot,
         means=np.stack([network_mean, structural, rule.mean]),
@@ -171,16 +199,19 @@ def look_ahead(panel: Panel, model: Model, days: int) -> Pieces:
     )
 
 
-def network_forecast(weights: Weights, snapshot: Snapshot) -> tuple[Floats, Floats]:
-    raw = forward(weights, day_inputs(snapshot))
+def network_forecast(
+    weights: Weights, snapshot: Snapshot, graph: Graph | None = None
+) -> tuple[Floats, Floats]:
+    """Mean (items, days) and quantiles (items, days, LEVELS) in units; the graph in onnxruntime where it is given."""
+    x = day_inputs(snapshot)
+    flat = x.reshape(-1, x.shape[2])
+    raw = (graph.raw(weights, flat) if graph else forward(weights, flat)).reshape(*x.shape[:2], -1)
     mean, quantiles = read_out(raw, snapshot.base)
     scale = np.where(snapshot.open, snapshot.scale[:, None], 0)
     return mean * scale, quantiles * scale[..., None]
 
 
 def _snapshot_and_spreads(panel: Panel, ahead: NDArray[np.int64]) -> tuple[Snapshot, tuple[Floats, Floats]]:
-    from models.features import replay
-
     state = replay(panel, panel.days - 1 + int(ahead.max()) + 2)
     levels = np.asarray(LEVELS, np.float32)
     window = slice(max(0, panel.days - RATIO_DAYS), panel.days)
@@ -197,23 +228,34 @@ def _ratio(y: Floats, fit: Floats) -> Floats:
 def _rolling(values: Floats, span: int) -> Floats:
     total = np.cumsum(np.pad(values, ((0, 0), (1, 0))), 1)
     span = min(span, values.shape[1])
-    return total[:, span:] - total[:, :-span]
+    out: Floats = total[:, span:] - total[:, :-span]
+    return out
 
 
-def blend(pieces: Pieces, calibration: Calibration, model: Model, spans: Sequence[tuple[int, int]]) -> Forecast:
-    """Blend, correct and order; sums last, from the blended daily means."""
+def blend(
+    pieces: Pieces,
+    calibration: Calibration,
+    model: Model | None,
+    spans: Sequence[tuple[int, int]],
+    graph: Graph | None = None,
+) -> Forecast:
+    """Blend, correct and order; sums last, around the blended daily means. Without a model the simple rule serves."""
     kind = pieces.volume_class
-    bias = calibration.bias[:, None]
-    mean = np.einsum("mid,im->id", pieces.means, calibration.mean_blend[kind]) * bias
-    quantiles = np.einsum("midq,im->idq", pieces.quantiles, calibration.blend[kind])
-    quantiles = np.maximum.accumulate(quantiles * calibration.width[kind][:, None] * bias[..., None], -1)
+    if model is None:
+        mean, quantiles = pieces.rule.mean, pieces.rule.quantiles
+    else:
+        mean = np.einsum("mid,im->id", pieces.means, calibration.mean_blend[kind])
+        mixed_quantiles = np.einsum("midq,im->idq", pieces.quantiles, calibration.blend[kind])
+        quantiles = np.maximum.accumulate(mixed_quantiles * calibration.width[kind][:, None], -1)
     sums = {}
     for start, span in spans:
-        network, empirical = sum_pieces(pieces, mean, model.window, start, span)
-        weights = calibration.sum_blend[kind]
-        mixed = network * weights[:, :1] + empirical * weights[:, 1:]
-        mixed = np.maximum.accumulate(mixed * calibration.sum_width[kind], -1)
-        sums[start, span] = mean[:, start : start + span].sum(1), mixed
+        total = mean[:, start : start + span].sum(1)
+        spread = empirical_sum(pieces, total, span)
+        if model is not None:
+            network = network_sum(pieces, mean, model.window, start, span, graph)
+            weights = calibration.sum_blend[kind]
+            spread = (network * weights[:, :1] + spread * weights[:, 1:]) * calibration.sum_width[kind]
+        sums[start, span] = total, np.maximum.accumulate(spread, -1)
     return Forecast(mean, quantiles, pieces.rule.mean, pieces.rule.quantiles, sums)
 
 
@@ -234,29 +276,32 @@ def window_inputs(snapshot: Snapshot, mean: Floats, start: int, span: int) -> tu
     return np.concatenate([snapshot.item, np.clip(out, -4, 6)], 1), base
 
 
-def sum_pieces(pieces: Pieces, mean: Floats, weights: Weights, start: int, span: int) -> tuple[Floats, Floats]:
-    """(items, LEVELS) of the window network and of the empirical rule, in units."""
+def network_sum(
+    pieces: Pieces, mean: Floats, weights: Weights, start: int, span: int, graph: Graph | None = None
+) -> Floats:
+    """(items, LEVELS) units: the window network's quantiles of the sum of days start .. start + span - 1."""
     x, base = window_inputs(pieces.snapshot, mean, start, span)
-    _, quantiles = read_out(forward(weights, x), base)
-    network = quantiles * (pieces.snapshot.scale * span)[:, None]
-    total = mean[:, start : start + span].sum(1)[:, None]
+    _, quantiles = read_out(graph.raw(weights, x) if graph else forward(weights, x), base)
+    out: Floats = quantiles * (pieces.snapshot.scale * span)[:, None]
+    return out
+
+
+def empirical_sum(pieces: Pieces, total: Floats, span: int) -> Floats:
+    """(items, LEVELS) units: the item's own weekly sums over their fit, narrower for longer spans."""
     spread = pieces.sum_spread
-    if span > 7:  # a longer sum is relatively narrower: errors of weeks are half shared
-        middle = spread[:, 1:2]
-        spread = middle + (spread - middle) * np.float32((7 / span) ** 0.3)
-    elif span < 7:
-        spread = spread * np.float32((7 / span) ** 0.3)
-    return network, total * np.maximum(spread, 0)
+    middle = spread[:, 1:2]  # errors of weeks are half shared, so they shrink slower than 1 / sqrt(span)
+    spread = middle + (spread - middle) * np.float32((7 / span) ** 0.3)
+    return total[:, None] * np.maximum(spread, 0)
 
 
-def window_rows(panel: Panel, weights: Weights, origins: Sequence[int], last: int, rng: np.random.Generator) -> Rows:
-    """Sums of 2 to 56 days as training rows; the daily means come from the day network."""
+def window_rows(panel: Panel, origins: Sequence[int], last: int, rng: np.random.Generator) -> Rows:
+    """Sums of 2 to 56 days as training rows around the structural mean."""
     parts = []
     reach = [np.arange(1, min(56, last - origin) + 1) for origin in origins]
     for snapshot, ahead in zip(snapshots(panel, origins, reach), reach, strict=True):
-        mean, _ = network_forecast(weights, snapshot)
-        structural = snapshot.base * snapshot.scale[:, None]
-        mean = 0.6 * mean + 0.4 * structural
+        mean = (
+            snapshot.base * snapshot.scale[:, None]
+        )  # the network has seen these days: its errors would look small
         y = np.where(snapshot.open, panel.units[:, snapshot.origin + ahead], 0)
         for span in (7, int(rng.integers(2, 8)), int(rng.integers(8, 57)), 14, 28):
             if span > len(ahead):
@@ -278,110 +323,134 @@ def learning_origins(panel: Panel, last: int, items_per_origin: float, rows_max:
     return list(range(stop, first, -step))[::-1]
 
 
-def learn(panel: Panel, shipped: Model, seed: int = 0, visits: int = VISITS_PER_NIGHT) -> tuple[Model, Calibration]:
+def learn(panel: Panel, shipped: Model, seed: int = 0) -> tuple[Model, Calibration]:
     """One night: choose on the held-back days, then learn from all days."""
-    items = len(panel.keys)
+    if panel.days < CALIBRATE_DAYS_MIN:
+        return shipped, Calibration.default()
     if panel.days < LEARN_DAYS_MIN:
-        return shipped, Calibration.default(items)
-    cut = panel.days - 1 - HOLDOUT_DAYS
-    trial, _ = _train(panel.seen_at(cut), shipped, visits, np.random.default_rng(seed))
-    calibration = calibrate(panel, trial, shipped)
-    final, _ = _train(panel, shipped, visits, np.random.default_rng(seed))
+        return shipped, calibrate(panel, shipped)
+    _, final, calibration = learn_with_trial(panel, shipped, seed)
     return final, calibration
 
 
-def _train(panel: Panel, start: Model, visits: int, rng: np.random.Generator) -> tuple[Model, int]:
+def learn_with_trial(panel: Panel, shipped: Model, seed: int = 0) -> tuple[Model, Model, Calibration]:
+    """The model without the held-back days, the model with them, and what was chosen on them."""
+    cut = panel.days - 1 - HOLDOUT_DAYS
+    learned = _train(panel.seen_at(cut), shipped, VISITS_PER_NIGHT, np.random.default_rng(seed))
+    trials = [mixed(shipped, learned, share) for share in MIXES]
+    share, trial = min(zip(MIXES, trials, strict=True), key=lambda pair: _holdout_loss(panel, pair[1]))
+    calibration = calibrate(panel, trial)
+    final = mixed(shipped, _train(panel, shipped, VISITS_PER_NIGHT, np.random.default_rng(seed)), share)
+    return trial, final, calibration
+
+
+def mixed(a: Model, b: Model, share: float) -> Model:
+    """Weights between two models that started from the same ones: steadier than either."""
+
+    def between(x: Weights, y: Weights) -> Weights:
+        return {name: ((1 - share) * x[name] + share * y[name]).astype(np.float32) for name in x}
+
+    return Model(between(a.day, b.day), between(a.window, b.window), b.version)
+
+
+def _holdout_loss(panel: Panel, model: Model) -> float:
+    looks = _looks(panel, model)
+    inside = [(pieces, y, np.arange(len(y))) for pieces, y in looks]
+    return _pinball_loss(inside, DEFAULT_BLEND)
+
+
+def _looks(panel: Panel, model: Model) -> list[tuple[Pieces, Floats]]:
+    """Forecasts of the held-back days, and what came."""
+    looks = []
+    far = (panel.days - 1 - HOLDOUT_DAYS,) if panel.days >= LEARN_DAYS_MIN else ()
+    for origin in (*far, panel.days - 1 - HORIZON_DAYS):
+        pieces = look_ahead(panel.seen_at(origin), model, HORIZON_DAYS)
+        days = slice(origin + 1, origin + 1 + HORIZON_DAYS)
+        y = np.where(panel.censored[:, days], np.nan, panel.units[:, days])
+        looks.append((pieces, np.where(pieces.snapshot.known[:, None], y, np.nan)))
+    return looks
+
+
+def _train(panel: Panel, start: Model, visits: int, rng: np.random.Generator) -> Model:
     last, per_origin = panel.days - 1, 4
     origins = learning_origins(panel, last, per_origin)
     rows = training_rows(panel, origins, per_origin - 1, rng, last)
     day = fine_tune(start.day, rows, visits, RATE, rng)
-    count = len(rows.y)
     del rows
     origins = learning_origins(panel, last, 5, ROWS_MAX // 2)
-    window = fine_tune(start.window, window_rows(panel, day, origins, last, rng), visits // 4, RATE, rng, 0.3)
-    return Model(day, window, "learned"), count
+    window = fine_tune(start.window, window_rows(panel, origins, last, rng), visits // 4, RATE, rng, 0.3)
+    return Model(day, window, "learned")
 
 
-def calibrate(panel: Panel, trial: Model, shipped: Model) -> Calibration:
-    """Choose blends, widths and item bias on windows after the trial's last training day."""
-    last = panel.days - 1
-    items = len(panel.keys)
-    looks = []
-    for origin in (last - 56, last - 42, last - 28):
-        seen = panel.seen_at(origin)
-        pieces = look_ahead(seen, trial, HORIZON_DAYS)
-        days = slice(origin + 1, origin + 1 + HORIZON_DAYS)
-        y = np.where(panel.censored[:, days], np.nan, panel.units[:, days])
-        y = np.where(pieces.snapshot.known[:, None], y, np.nan)
-        looks.append((pieces, y))
-    default = Calibration.default(items)
+def calibrate(panel: Panel, trial: Model) -> Calibration:
+    """Choose blends and widths on windows after the trial's last training day."""
+    looks = _looks(panel, trial)
+    default = Calibration.default()
     mean_blend, quantile_blend = default.mean_blend.copy(), default.blend.copy()
-    kinds = looks[-1][0].volume_class
     for kind in range(CLASSES):
         inside = [(pieces, y, np.flatnonzero(pieces.volume_class == kind)) for pieces, y in looks]
         inside = [(pieces, y, rows) for pieces, y, rows in inside if len(rows)]
-        if not inside:
-            continue
-        mean_blend[kind] = _best_blend(DEFAULT_BLEND, lambda b, inside=inside: _square_loss(inside, b))
-        quantile_blend[kind] = _best_blend(DEFAULT_BLEND, lambda b, inside=inside: _pinball_loss(inside, b))
-    plain = Calibration(mean_blend, quantile_blend, default.width, default.sum_blend, default.sum_width, default.bias)
-    forecasts = [blend(pieces, plain, trial, ()) for pieces, _ in looks]
-    bias = _item_bias(forecasts, [y for _, y in looks])
-    plain = Calibration(mean_blend, quantile_blend, default.width, default.sum_blend, default.sum_width, bias)
-    forecasts = [blend(pieces, plain, trial, [(0, 7), (7, 7), (14, 7), (21, 7), (0, 14), (14, 14)]) for pieces, _ in looks]
-    width = _widths([(f.quantiles, y) for f, (_, y) in zip(forecasts, looks, strict=True)], kinds)
+        if inside:
+            mean_blend[kind] = _best_blend(inside, _square_loss)
+            quantile_blend[kind] = _best_blend(inside, _pinball_loss)
+    plain = replace(default, mean_blend=mean_blend, blend=quantile_blend)
+    forecasts = [blend(pieces, plain, trial, WIDTH_WINDOWS) for pieces, _ in looks]
+    days = [(p.volume_class, f.quantiles, y) for f, (p, y) in zip(forecasts, looks, strict=True)]
     sums = [
-        (f.sums[key][1], y[:, key[0] : sum(key)].sum(1)) for f, (_, y) in zip(forecasts, looks, strict=True) for key in f.sums
+        (p.volume_class, f.sums[key][1][:, None], y[:, key[0] : sum(key)].sum(1)[:, None])
+        for f, (p, y) in zip(forecasts, looks, strict=True)
+        for key in f.sums
     ]
-    sum_width = _widths([(q[:, None], y[:, None]) for q, y in sums], kinds)
-    return Calibration(mean_blend, quantile_blend, width, default.sum_blend, sum_width, bias)
+    return replace(plain, width=_widths(days), sum_width=_widths(sums))
 
 
-def _best_blend(default: tuple[float, ...], loss) -> Floats:
+Inside = list[tuple[Pieces, Floats, NDArray[np.int64]]]
+
+
+def _best_blend(inside: Inside, loss: Callable[[Inside, Sequence[float]], float]) -> Floats:
     """The best of a few blends, half way from the default: a month is not much evidence."""
-    best = min(BLENDS, key=loss)
-    return (0.5 * np.float32(best) + 0.5 * np.float32(default)).astype(np.float32)
+    best = min(BLENDS, key=lambda weights: loss(inside, weights))
+    return (BLEND_TRUST * np.asarray(best, np.float32) + (1 - BLEND_TRUST) * np.asarray(DEFAULT_BLEND, np.float32)).astype(np.float32)
 
 
-def _square_loss(inside: list[tuple[Pieces, Floats, NDArray[np.int64]]], weights: tuple[float, ...]) -> float:
+def _square_loss(inside: Inside, weights: Sequence[float]) -> float:
     total = 0.0
     for pieces, y, rows in inside:
-        mean = np.einsum("mid,m->id", pieces.means[:, rows], np.float32(weights))
+        mean = np.einsum("mid,m->id", pieces.means[:, rows], np.asarray(weights, np.float32))
         error = (y[rows] - mean) / pieces.snapshot.step[rows, None]
         total += float(np.nanmean(error**2))
     return total
 
 
-def _pinball_loss(inside: list[tuple[Pieces, Floats, NDArray[np.int64]]], weights: tuple[float, ...]) -> float:
+def _pinball_loss(inside: Inside, weights: Sequence[float]) -> float:
     total = 0.0
     for pieces, y, rows in inside:
-        q = np.einsum("midq,m->idq", pieces.quantiles[:, rows][..., 1:4], np.float32(weights))
+        q = np.einsum("midq,m->idq", pieces.quantiles[:, rows][..., 1:4], np.asarray(weights, np.float32))
         error = y[rows][..., None] - q
         levels = np.asarray(LEVELS[1:4], np.float32)
-        total += float(np.nanmean(np.maximum(levels * error, (levels - 1) * error) / pieces.snapshot.step[rows, None, None]))
+        total += float(
+            np.nanmean(
+                np.maximum(levels * error, (levels - 1) * error) / pieces.snapshot.step[rows, None, None]
+            )
+        )
     return total
 
 
-def _item_bias(forecasts: list[Forecast], actual: list[Floats]) -> Floats:
-    """Sold over forecast of the held-back days, pulled to 1 by four weeks of the item's own demand and 20 units."""
-    sold = sum(np.nansum(y, 1) for y in actual)
-    said = sum(np.where(np.isfinite(y), f.mean, 0).sum(1) for f, y in zip(forecasts, actual, strict=True))
-    prior = said * 0.75 + 20
-    return np.clip((sold + prior) / (said + prior), 0.7, 1.4).astype(np.float32)
+def _widths(looks: list[tuple[NDArray[np.int64], Floats, Floats]]) -> Floats:
+    """(CLASSES, LEVELS) factors that would have made the coverage right, part of the way.
 
-
-def _widths(pairs: list[tuple[Floats, Floats]], kinds: NDArray[np.int64]) -> Floats:
-    """(CLASSES, LEVELS) factors that would have made the coverage right, three quarters of the way."""
+    Each look is (volume class per item, quantiles (items, days, LEVELS), demand (items, days)).
+    """
     out = np.ones((CLASSES, len(LEVELS)), np.float32)
     for kind in range(CLASSES):
-        inside = kinds == kind
-        q = np.concatenate([quantiles[inside].reshape(-1, len(LEVELS)) for quantiles, _ in pairs])
-        y = np.concatenate([actual[inside].reshape(-1) for _, actual in pairs])
+        q = np.concatenate([quantiles[of == kind].reshape(-1, len(LEVELS)) for of, quantiles, _ in looks])
+        y = np.concatenate([actual[of == kind].reshape(-1) for of, _, actual in looks])
         for column, level in enumerate(LEVELS):
             fine = np.isfinite(y) & (q[:, column] > 1e-6)
-            if level < 0.5 or fine.sum() < 300:
+            if (
+                level <= 0.5 or fine.sum() < WIDTH_ROWS_MIN
+            ):  # the median of a slow item is 0: no factor helps it
                 continue
             factor = np.quantile(y[fine] / q[fine, column], level)
-            out[kind, column] = np.clip(max(factor, 0.05) ** 0.75, 0.75, 1.5)
-    out[:, 1] = 1  # the median of slow items is 0: a factor on it says nothing
+            out[kind, column] = np.clip(max(float(factor), 0.05) ** WIDTH_POWER, 0.8, 1.4)
     return out

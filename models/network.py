@@ -12,11 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.features import BASE_FLOOR, ITEM_FEATURES, TARGET_FEATURES
 from models.panel import Floats
 
+WINDOW_FEATURES = (
+    "mean",
+    "span",
+    "start",
+    "spread",
+    "closed",
+    "promotion",
+    "steady",
+)  # of the network for sums
 LEVELS = (0.1, 0.5, 0.9, 0.95, 0.99)
 OUTPUTS = 1 + len(LEVELS)
 HIDDEN = 64
@@ -25,11 +33,14 @@ CLIP = 6.0
 Weights = dict[str, Floats]
 
 
-def fresh_weights(rng: np.random.Generator, inputs: int, outputs: int = OUTPUTS, hidden: int = HIDDEN) -> Weights:
+def fresh_weights(
+    rng: np.random.Generator, inputs: int, outputs: int = OUTPUTS, hidden: int = HIDDEN
+) -> Weights:
     """Weights that start at the structural base with plausible spreads."""
 
     def matrix(rows: int, columns: int, gain: float) -> Floats:
-        return (rng.standard_normal((rows, columns)) * gain / np.sqrt(rows)).astype(np.float32)
+        out: Floats = (rng.standard_normal((rows, columns)) * gain / np.sqrt(rows)).astype(np.float32)
+        return out
 
     weights = {"shift": np.zeros(inputs, np.float32), "stretch": np.ones(inputs, np.float32)}
     weights |= {"w0": matrix(inputs, hidden, 1.4), "b0": np.zeros(hidden, np.float32)}
@@ -57,7 +68,8 @@ def _layers(weights: Weights, x: Floats) -> list[Floats]:
 
 
 def _standard(weights: Weights, x: Floats) -> Floats:
-    return np.clip((x - weights["shift"]) * weights["stretch"], -4, 4)
+    out: Floats = np.clip((x - weights["shift"]) * weights["stretch"], -4, 4)
+    return out
 
 
 def read_out(raw: Floats, base: Floats) -> tuple[Floats, Floats]:
@@ -112,7 +124,9 @@ class Adam:
         fixed = {name: weights[name] for name in ("shift", "stretch")}
         zeros = {name: np.zeros_like(value) for name, value in learned.items()}
         copy = {name: value.copy() for name, value in learned.items()}
-        return cls(learned | fixed, copy | fixed, zeros, {name: value.copy() for name, value in zeros.items()})
+        return cls(
+            learned | fixed, copy | fixed, zeros, {name: value.copy() for name, value in zeros.items()}
+        )
 
     def update(self, gradients: Weights, rate: float, decay: float = 0.0, average_rate: float = 0.02) -> None:
         self.step += 1
@@ -130,12 +144,14 @@ class Adam:
 
 
 INPUTS = len(ITEM_FEATURES) + len(TARGET_FEATURES)
+WINDOW_INPUTS = len(ITEM_FEATURES) + len(WINDOW_FEATURES)
 
 
 def pack(nets: dict[str, Weights]) -> bytes:
     """Weights of several networks as the bytes of one npz: a row of forecast.db, or the shipped file."""
     buffer = io.BytesIO()
-    np.savez(buffer, **{f"{net}.{name}": value for net, weights in sorted(nets.items()) for name, value in sorted(weights.items())})
+    named = {f"{net}.{name}": value for net, weights in nets.items() for name, value in weights.items()}
+    np.savez(buffer, allow_pickle=False, **{name: named[name] for name in sorted(named)})
     return buffer.getvalue()
 
 
@@ -147,7 +163,9 @@ def unpack(blob: bytes) -> dict[str, Weights]:
             for key in arrays.files:
                 net, name = key.split(".")
                 nets.setdefault(net, {})[name] = arrays[key].astype(np.float32)
-    except Exception as error:  # zipfile, zlib, struct and numpy each have their own way to say "not a model file"
+    except (
+        Exception
+    ) as error:  # zipfile, zlib, struct and numpy each have their own way to say "not a model file"
         raise ValueError(f"not a model file: {error}") from error
     for net, weights in nets.items():
         if not all(np.isfinite(value).all() for value in weights.values()):
@@ -161,3 +179,43 @@ def save_model(path: Path, nets: dict[str, Weights]) -> None:
 
 def fingerprint(blob: bytes) -> str:
     return hashlib.sha256(blob).hexdigest()[:12]
+
+
+GRAPHS = Path(__file__).parent / "graphs"
+SHIPPED = GRAPHS / "shipped.npz"
+
+
+class Graph:
+    """The shipped graph in onnxruntime with the weights of a call; numpy when the runtime or the file is not usable."""
+
+    def __init__(self, path: Path, inputs: int) -> None:
+        self.trouble = ""
+        self._session = None
+        try:
+            import onnxruntime  # 60 MB: only in the worker, and only when it forecasts
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
+            options.enable_cpu_mem_arena = False
+            options.log_severity_level = (
+                3  # it warns that constant folding is off for overridable weights: we want that
+            )
+            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            if session.get_inputs()[0].shape[1] != inputs:
+                raise ValueError(
+                    f"{path.name} takes {session.get_inputs()[0].shape[1]} features, this version has {inputs}"
+                )
+            self._session = session
+        except (
+            Exception
+        ) as error:  # onnxruntime raises its own unrelated types; whatever it is, numpy can serve
+            self.trouble = (
+                f"{path.name} is not usable ({type(error).__name__}); the same network runs in numpy"
+            )
+
+    def raw(self, weights: Weights, x: Floats) -> Floats:
+        """(rows, OUTPUTS)"""
+        if self._session is None:
+            return forward(weights, x)
+        out: Floats = self._session.run(["raw"], {"x": np.ascontiguousarray(x, np.float32)} | weights)[0]
+        return out

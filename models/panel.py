@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Flags = NDArray[np.bool_]
+Floats = NDArray[Any]  # float32; numpy's stubs widen every mixed operation, so the width is a convention
+Flags = NDArray[Any]  # bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,9 @@ class Panel:
     keys: tuple[str, ...]
     first_day: date
     units: Floats  # (items, days): demand; NaN before the launch and on days nobody recorded
-    censored: Flags  # (items, days): the shelf was empty for a part of the day, so demand was at least `units`
+    censored: (
+        Flags  # (items, days): the shelf was empty for a part of the day, so demand was at least `units`
+    )
     groups: NDArray[np.int32]  # (items,): category, for shared trends
     closed: Flags
     holiday: Flags
@@ -33,7 +36,7 @@ class Panel:
 
     @property
     def days(self) -> int:
-        return self.units.shape[1]
+        return int(self.units.shape[1])
 
     @property
     def last_day(self) -> date:
@@ -74,7 +77,7 @@ class Panel:
         """Some of the items, so that memory stays flat however large the shop is."""
         keys = self.keys[rows] if isinstance(rows, slice) else tuple(self.keys[int(row)] for row in rows)
 
-        def cut(array: NDArray[np.generic]) -> NDArray[np.generic]:
+        def cut(array: NDArray[Any]) -> NDArray[Any]:
             return array if len(array) == 1 else array[rows]
 
         return replace(
@@ -92,7 +95,7 @@ class Panel:
         )
 
 
-def _reach(row: NDArray[np.generic], days: int) -> NDArray[np.generic]:
+def _reach(row: NDArray[Any], days: int) -> NDArray[Any]:
     if row.shape[1] >= days:
         return row[:, :days]
     return np.pad(row, ((0, 0), (0, days - row.shape[1])))

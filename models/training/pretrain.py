@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from models.backtest import read_bench
-from models.learn import HOLDOUT_DAYS, WINDOW_FEATURES, Model, Rows, fine_tune, standardise, training_rows, window_rows
-from models.features import ITEM_FEATURES
-from models.network import INPUTS, fresh_weights, save_model
+from models.learn import HOLDOUT_DAYS, Model, Rows, fine_tune, standardise, training_rows, window_rows
+from models.network import INPUTS, WINDOW_INPUTS, fresh_weights, save_model
+from models.panel import Panel
 
 POOL = ("bakery", "pasta", "online_retail")
 ROWS_PER_SET = 240_000
@@ -36,20 +36,23 @@ def pretrain(data: Path, leave_out: str, extra_days: int = 0, visits: int = VISI
     day_rows = _join([_sample(panel, rng) for panel in shops])
     day = standardise(fresh_weights(rng, INPUTS), day_rows.x)
     day = fine_tune(day, day_rows, visits, 3e-3, rng)
-    rows = _join([window_rows(p, day, _origins(p, 5, ROWS_PER_SET // 2), p.days - 1, rng) for p in shops])
-    inputs = len(ITEM_FEATURES) + len(WINDOW_FEATURES)
-    window = fine_tune(standardise(fresh_weights(rng, inputs), rows.x), rows, visits // 3, 3e-3, rng, 0.3)
+    rows = _join([window_rows(p, _origins(p, 5, ROWS_PER_SET // 2), p.days - 1, rng) for p in shops])
+    window = fine_tune(
+        standardise(fresh_weights(rng, WINDOW_INPUTS), rows.x), rows, visits // 3, 3e-3, rng, 0.3
+    )
     return Model(day, window)
 
 
-def _origins(panel, rows_per_origin: int, rows_max: int) -> list[int]:
+def _origins(panel: Panel, rows_per_origin: int, rows_max: int) -> list[int]:
     step = max(1, (panel.days - 42) * len(panel.keys) * rows_per_origin // rows_max)
     return list(range(35, panel.days - 7, step))
 
 
-def _sample(panel, rng: np.random.Generator) -> Rows:
+def _sample(panel: Panel, rng: np.random.Generator) -> Rows:
     per_origin = 5
-    return training_rows(panel, _origins(panel, per_origin, ROWS_PER_SET), per_origin - 1, rng, panel.days - 1)
+    return training_rows(
+        panel, _origins(panel, per_origin, ROWS_PER_SET), per_origin - 1, rng, panel.days - 1
+    )
 
 
 def _join(parts: list[Rows]) -> Rows:

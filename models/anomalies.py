@@ -1,0 +1,107 @@
+"""Days and fortnights outside the forecast's own distribution, with the false alarms of the whole shop controlled.
+
+Each item gets a few one-sided probabilities (yesterday too high, a run without sales, a fortnight too high or too
+low) against the forecast made before those days; Benjamini-Hochberg at 5 % over all of them decides which are said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from models.features import Snapshot
+from models.panel import Floats, Panel
+
+FALSE_SHARE = 0.05
+FORTNIGHT_DAYS = 14
+EXPECTED_UNITS_MIN = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    sku: str
+    day: date
+    kind: str  # spike, double_booking, stop, level_up, level_down
+    units: float
+    expected: float
+    low: float
+    high: float
+    p: float
+    evidence: str
+
+
+def candidates(panel: Panel, snapshot: Snapshot, mean: Floats, quantiles: Floats) -> list[Anomaly]:
+    """Every test of every item, improbable or not; `benjamini_hochberg` chooses. The look was made before `mean`'s days.
+
+    mean (items, days), quantiles (items, days, LEVELS): the forecast of the last days of the panel.
+    """
+    days = mean.shape[1]
+    y = np.where(panel.censored[:, -days:], np.nan, panel.units[:, -days:])
+    y = np.where(snapshot.open, y, np.nan)
+    found: list[Anomaly] = []
+    last_day = panel.last_day
+    phi = snapshot.dispersion
+    yesterday, expected = y[:, -1], mean[:, -1]
+    low, high = quantiles[:, -1, 0], quantiles[:, -1, -1]
+    p_high = upper_tail(yesterday, quantiles[:, -1])
+    fortnight = slice(max(0, days - FORTNIGHT_DAYS), days)
+    total, wanted = np.nansum(y[:, fortnight], 1), np.where(np.isfinite(y), mean, 0)[:, fortnight].sum(1)
+    # errors of one item's days go together: a fortnight varies more than 14 independent days
+    z = count_z(total, wanted, phi * 1.5)
+    run, run_mean = _zero_run(y, mean)
+    z_run = count_z(np.zeros_like(run_mean), run_mean, phi * 1.5)
+    for row, sku in enumerate(panel.keys):
+        if not snapshot.known[row] or (expected[row] < EXPECTED_UNITS_MIN and wanted[row] < EXPECTED_UNITS_MIN):
+            continue
+        if np.isfinite(yesterday[row]):
+            double = abs(yesterday[row] - 2 * expected[row]) <= 0.15 * expected[row] and expected[row] >= 4
+            kind = "double_booking" if double else "spike"
+            text = f"sold {yesterday[row]:.0f}; {low[row]:.1f} to {high[row]:.1f} were likely"
+            found.append(Anomaly(sku, last_day, kind, float(yesterday[row]), float(expected[row]), float(low[row]), float(high[row]), float(p_high[row]), text))  # fmt: skip
+        half = 2.6 * float(np.sqrt(phi[row] * 1.5 * max(wanted[row], 0.1)))
+        bounds = (max(0.0, float(wanted[row]) - half), float(wanted[row]) + half)
+        kind = "level_up" if z[row] > 0 else "level_down"
+        text = f"{total[row]:.0f} in {FORTNIGHT_DAYS} days; {bounds[0]:.0f} to {bounds[1]:.0f} were likely"
+        found.append(Anomaly(sku, last_day, kind, float(total[row]), float(wanted[row]), *bounds, 2 * normal_tail(abs(float(z[row]))), text))  # fmt: skip
+        if run[row] >= 2:
+            text = f"nothing sold on {int(run[row])} open days; about {run_mean[row]:.1f} were expected"
+            found.append(Anomaly(sku, last_day, "stop", 0.0, float(run_mean[row]), 0.0, float(run_mean[row]), normal_tail(-float(z_run[row])), text))  # fmt: skip
+    return found
+
+
+def benjamini_hochberg(tests: list[Anomaly], share: float = FALSE_SHARE) -> list[Anomaly]:
+    """The improbable ones: of those said, about `share` are false at most."""
+    ordered = sorted(tests, key=lambda test: (test.p, test.sku, test.kind))
+    kept = 0
+    for rank, test in enumerate(ordered, 1):
+        if test.p <= share * rank / len(ordered):
+            kept = rank
+    return ordered[:kept]
+
+
+def upper_tail(y: Floats, quantiles: Floats) -> Floats:
+    """(items,) P(D >= y): exponential beyond .95, at the pace from .95 to .99; nothing is claimed inside."""
+    q95, q99 = quantiles[:, -2], quantiles[:, -1]
+    pace = np.maximum((q99 - q95) / np.log(5), 0.3)  # 5 % to 1 %; counts have a grain
+    return np.where(y > q95, 0.05 * np.exp(-np.maximum(y - 0.5 - q95, 0) / pace), 1.0)
+
+
+def count_z(units: Floats, expected: Floats, dispersion: Floats) -> Floats:
+    """Standard score of an overdispersed count (Anscombe's root)."""
+    return 2 * (np.sqrt(units + 0.375) - np.sqrt(expected + 0.375)) / np.sqrt(np.maximum(dispersion, 1))
+
+
+def normal_tail(z: float) -> float:
+    """P(Z > z)"""
+    from math import erfc, sqrt
+
+    return 0.5 * erfc(z / sqrt(2))
+
+
+def _zero_run(y: Floats, mean: Floats) -> tuple[Floats, Floats]:
+    """(items,) open days without a sale up to the last day, and the demand that was expected on them."""
+    quiet = np.where(np.isfinite(y), y == 0, True)[:, ::-1]
+    in_run = np.logical_and.accumulate(quiet, 1)[:, ::-1] & np.isfinite(y)
+    return in_run.sum(1).astype(np.float32), np.where(in_run, mean, 0).sum(1)

@@ -1,0 +1,241 @@
+"""From ledger to series: daily demand per item, kept incrementally in forecast.db, and the calendar around it.
+
+Demand of a day = sales and dispatches less their cancellations, booked to the day of the original. A customer's return
+is not negative demand: somebody did want the item on the day it was sold. A day that closes with nothing on the shelf
+is censored (demand was at least what was sold) once the item has ever been counted in.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from models.panel import Floats, Panel
+
+HISTORY_DAYS_MAX = 1200
+PLAN_DAYS = 90  # calendar rows reach this far past the last day
+FIRST_DAY_MIN = date(2000, 1, 1)  # an older stamp is a clock that did not know the date
+DAY_US = 86_400_000_000
+REVERSAL_DAYS_MAX = 400  # a cancellation changes days at most so long ago
+_REAL = "NOT IN ('SUPPLIER', 'CUSTOMER', 'SCRAP', 'ADJUST', 'TRANSIT', 'TRANSFORM')"
+_DAYS = f"""
+SELECT m.sku, (coalesce(o.occurred_us, o.wall_us, m.occurred_us, m.wall_us) + :offset_us) / 86400000000 AS day,
+       sum(CASE WHEN m.kind NOT IN ('sale', 'dispatch') THEN 0 WHEN m.reverses IS NULL THEN m.qty ELSE -m.qty END),
+       sum(m.qty * ((m.dst {_REAL}) - (m.src {_REAL})))
+FROM movement m LEFT JOIN movement o ON o.seq = m.reverses
+WHERE m.seq > :after AND m.seq <= :through
+  AND coalesce(o.occurred_us, o.wall_us, m.occurred_us, m.wall_us) >= :from_us
+  AND coalesce(o.occurred_us, o.wall_us, m.occurred_us, m.wall_us) < :until_us
+GROUP BY m.sku, day ORDER BY m.sku, day"""
+
+
+@dataclass(frozen=True, slots=True)
+class DayRow:
+    """What the ledger says of one item and one local day."""
+
+    sku: str
+    day: int  # proleptic ordinal
+    demand_units: int
+    change_units: int  # of the stock on hand
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of the calendar: a plan, or a person's answer about a day. `sku` '' is the whole shop."""
+
+    sku: str
+    starts_on: date
+    ends_on: date
+    kind: str  # promotion, display, closed, school_holiday, one_off
+    strength: float = 1.0
+
+
+def read_only(ledger_path: Path) -> sqlite3.Connection:
+    ledger = sqlite3.connect(f"file:{ledger_path}?mode=ro", uri=True, isolation_level=None, timeout=5)
+    ledger.execute("PRAGMA query_only = ON")
+    return ledger
+
+
+def sold_days(
+    ledger: sqlite3.Connection, after_seq: int, through_seq: int, zone: ZoneInfo
+) -> Iterable[DayRow]:
+    """Demand and stock change per item and local day of the movements after_seq < seq <= through_seq."""
+    stamp = "coalesce(occurred_us, wall_us)"
+    query = f"SELECT min({stamp}), max({stamp}) FROM movement WHERE seq > ? AND seq <= ?"
+    first_us, last_us = ledger.execute(query, (after_seq, through_seq)).fetchone()
+    if first_us is None:
+        return
+    # a cancellation is booked to its original's day, which may lie before every new movement
+    oldest_us = _midnight_us(FIRST_DAY_MIN)
+    bounds = {"after": after_seq, "through": through_seq}
+    first_us = max(oldest_us, first_us - REVERSAL_DAYS_MAX * DAY_US)
+    pieces = []
+    for from_us, until_us, offset_us in _offsets(first_us, last_us, zone):
+        span = {"from_us": from_us, "until_us": until_us, "offset_us": offset_us}
+        pieces.append(ledger.execute(_DAYS, bounds | span))
+    epoch = date(1970, 1, 1).toordinal()
+    for sku, day, demand, change in heapq.merge(*pieces):  # each is sorted already: nothing is held in memory
+        yield DayRow(sku, int(day) + epoch, int(demand), int(change))
+
+
+def _midnight_us(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+def _offsets(first_us: int, last_us: int, zone: ZoneInfo) -> list[tuple[int, int, int]]:
+    """(from, until, offset) pieces of constant UTC offset: two a year where the clocks change."""
+    hour_us = 3_600_000_000
+    pieces: list[tuple[int, int, int]] = []
+    start_us = first_us - first_us % hour_us
+    for at_us in range(start_us, last_us + hour_us, hour_us):
+        moment = datetime.fromtimestamp(at_us / 1e6, UTC).astimezone(zone)
+        offset = moment.utcoffset()
+        offset_us = 0 if offset is None else int(offset.total_seconds()) * 1_000_000
+        if pieces and pieces[-1][2] == offset_us:
+            pieces[-1] = (pieces[-1][0], at_us + hour_us, offset_us)
+        else:
+            pieces.append((at_us, at_us + hour_us, offset_us))
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One item as kept in forecast.db: a value a day from `first_day` on, zero where nothing was booked."""
+
+    sku: str
+    first_day: int  # ordinal
+    demand: Floats
+    change: Floats
+
+    def with_days(self, rows: list[DayRow]) -> Series:
+        """The same item with more movements booked; an earlier day moves the start."""
+        first = min(self.first_day, rows[0].day) if len(self.demand) else rows[0].day
+        last = max(rows[-1].day, self.first_day + len(self.demand) - 1) if len(self.demand) else rows[-1].day
+        demand, change = np.zeros((2, last - first + 1), np.float32)
+        if len(self.demand):
+            old = slice(self.first_day - first, self.first_day - first + len(self.demand))
+            demand[old], change[old] = self.demand, self.change
+        for row in rows:
+            demand[row.day - first] += row.demand_units
+            change[row.day - first] += row.change_units
+        return Series(self.sku, first, demand, change)
+
+
+def panel_of(
+    series: list[Series],
+    categories: dict[str, str],
+    events: list[Event],
+    through: date,
+    country: str | None,
+    subdivision: str | None = None,
+) -> Panel:
+    """The shop at the close of `through`. Days after it are ignored: a clock that ran ahead wrote them."""
+    series = [item for item in series if item.first_day <= through.toordinal() and item.demand.any()]
+    first = max(
+        min((item.first_day for item in series), default=through.toordinal()),
+        through.toordinal() - HISTORY_DAYS_MAX + 1,
+    )
+    days = through.toordinal() - first + 1
+    items, reach = len(series), days + PLAN_DAYS
+    units = np.full((items, days), np.nan, np.float32)
+    censored = np.zeros((items, days), np.bool_)
+    for row, item in enumerate(series):
+        start = item.first_day - first
+        demand = np.zeros(days - max(start, 0), np.float32)
+        kept = item.demand[max(-start, 0) :][: len(demand)]
+        demand[: len(kept)] = np.maximum(kept, 0)
+        units[row, max(start, 0) :] = demand
+        stock = np.cumsum(item.change, dtype=np.float64)
+        closing = np.full(len(demand), stock[-1] if len(stock) else 0)
+        closing[: len(kept)] = stock[max(-start, 0) :][: len(demand)]
+        was_counted_in = np.maximum.accumulate(item.change > 0)[-1] if len(item.change) else False
+        censored[row, max(start, 0) :] = (closing <= 0) & was_counted_in
+    rows = {item.sku: row for row, item in enumerate(series)}
+    closed, school = np.zeros((1, reach), np.bool_), np.zeros((1, reach), np.bool_)
+    promotion, display = np.zeros((2, items, reach), np.float32)
+    for event in events:
+        span = slice(
+            max(0, event.starts_on.toordinal() - first), max(0, event.ends_on.toordinal() - first + 1)
+        )
+        if event.kind in ("closed", "school_holiday"):
+            (closed if event.kind == "closed" else school)[0, span] = True
+            continue
+        which: int | slice | None = slice(None) if event.sku == "" else rows.get(event.sku)
+        if which is None:
+            continue
+        if event.kind == "one_off":
+            censored[which, span] = True  # a person said that this day says nothing about the others
+        else:
+            (display if event.kind == "display" else promotion)[which, span] = event.strength
+    names = sorted({categories.get(item.sku, "") for item in series})
+    groups = np.array([names.index(categories.get(item.sku, "")) for item in series], np.int32)
+    first_day = date.fromordinal(first)
+    return Panel(
+        keys=tuple(item.sku for item in series),
+        first_day=first_day,
+        units=units,
+        censored=censored,
+        groups=groups,
+        closed=closed,
+        holiday=holiday_row(first_day, reach, country, subdivision),
+        school_holiday=school,
+        promotion=promotion,
+        display=display,
+    )
+
+
+def holiday_row(first_day: date, days: int, country: str | None, subdivision: str | None) -> np.ndarray:
+    """(1, days) public holidays; none where the shop has not said its country."""
+    row = np.zeros((1, days), np.bool_)
+    if country:
+        import holidays  # 50 ms: only where a country is set
+
+        known = holidays.country_holidays(country, subdiv=subdivision)
+        row[0] = [first_day + timedelta(days=index) in known for index in range(days)]
+    return row
+
+
+def ledger_events(ledger: sqlite3.Connection) -> list[Event]:
+    """Promotions and closed days that the ledger's master data knows; older ledgers have no such tables."""
+    names = {name for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    found = []
+    if "promotion" in names:
+        for sku, starts_on, ends_on, kind in ledger.execute(
+            "SELECT sku, starts_on, ends_on, kind FROM promotion"
+        ):
+            kind = kind if kind in ("promotion", "display") else "promotion"
+            found.append(Event(sku or "", date.fromisoformat(starts_on), date.fromisoformat(ends_on), kind))
+    if "closed_day" in names:
+        for (day,) in ledger.execute("SELECT day FROM closed_day"):
+            found.append(Event("", date.fromisoformat(day), date.fromisoformat(day), "closed"))
+    return found
+
+
+def events_from_csv(path: Path) -> list[Event]:
+    """sku,starts_on,ends_on,kind[,strength]; a bad line raises ValueError that names line, value and remedy."""
+    found = []
+    with path.open(newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), 2):
+            try:
+                starts, ends = date.fromisoformat(row["starts_on"]), date.fromisoformat(row["ends_on"])
+                kind, strength = row["kind"].strip(), float(row.get("strength") or 1)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise ValueError(
+                    f"{path.name}, line {number}: {error}; wanted sku,starts_on,ends_on,kind with dates YYYY-MM-DD"
+                ) from error
+            if kind not in ("promotion", "display", "closed", "school_holiday", "one_off"):
+                raise ValueError(
+                    f"{path.name}, line {number}: kind is {kind!r}; use promotion, display, closed, school_holiday or one_off"
+                )
+            found.append(
+                Event((row.get("sku") or "").strip(), starts, ends, kind, min(max(strength, 0.0), 1.0))
+            )
+    return found

@@ -1,0 +1,280 @@
+"""The steps of one night: catch up with the ledger, learn, decide who serves, forecast. Each is one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from models import store as db
+from models.anomalies import Anomaly, benjamini_hochberg, candidates
+from models.backtest import launched
+from models.explain import RecentError, pieces_of
+from models.gate import Trial, better, pack_calibration, trial_of, unpack_calibration
+from models.learn import (
+    HORIZON_DAYS,
+    LEARN_DAYS_MIN,
+    Calibration,
+    Model,
+    blend,
+    learn_with_trial,
+    look_ahead,
+)
+from models.network import GRAPHS, INPUTS, SHIPPED, WINDOW_INPUTS, Graph, fingerprint, pack, unpack
+from models.panel import Floats, Panel
+from models.series import DayRow, Event, Series, ledger_events, panel_of, sold_days
+
+BLOCK_ITEMS = 400
+LEARN_ITEMS_MAX = 1500  # one network serves all items: a larger shop learns from an even sample of them
+FORECAST_DAYS = 28
+REACH_DAYS = 56
+WINDOWS = tuple((0, span) for span in (1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 28, 35, 42, 49, 56)) + (
+    (7, 7),
+    (14, 7),
+    (21, 7),
+)
+LOOK_BACK_DAYS_MIN = 35  # items younger than this have no honest error yet
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What the worker is told about the shop."""
+
+    zone: ZoneInfo
+    country: str | None = None
+    subdivision: str | None = None
+    seed: int = 0
+
+
+def catch_up(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop) -> int:
+    """Book the movements since the last night into `demand`; the number of item-days that changed."""
+    newest, epoch = ledger.execute(
+        "SELECT coalesce(max(seq), 0), coalesce(max(epoch), 0) FROM movement"
+    ).fetchone()
+    last_seq = int(db.get_state(store, "last_seq", "0"))
+    with db.transaction(store):
+        if newest < last_seq or db.get_state(store, "zone", shop.zone.key) != shop.zone.key:
+            store.execute("DELETE FROM demand")  # another ledger, or other days: read it again from the start
+            last_seq = 0
+        changed = 0
+        rows = sold_days(ledger, last_seq, newest, shop.zone)
+        for sku, days in groupby(rows, key=lambda row: row.sku):
+            booked: list[DayRow] = list(days)
+            changed += len(booked)
+            db.put_series(store, db.read_one_series(store, sku).with_days(booked))
+        for name, value in (("last_seq", newest), ("epoch", epoch), ("zone", shop.zone.key)):
+            db.put_state(store, name, value)
+    return changed
+
+
+def blocks(
+    store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop, through: date, items: int
+) -> Iterator[Panel]:
+    """The shop in blocks of items, so that memory does not grow with it."""
+    categories = _categories(ledger)
+    events = ledger_events(ledger) + db.events(store)
+    waiting: list[Series] = []
+    for series in db.read_series(store):
+        waiting.append(series)
+        if len(waiting) == items:
+            yield from _panels(waiting, categories, events, through, shop)
+            waiting = []
+    yield from _panels(waiting, categories, events, through, shop)
+
+
+def _panels(
+    series: list[Series], categories: dict[str, str], events: list[Event], through: date, shop: Shop
+) -> Iterator[Panel]:
+    panel = panel_of(series, categories, events, through, shop.country, shop.subdivision)
+    if panel.keys:
+        yield launched(panel)
+
+
+def _categories(ledger: sqlite3.Connection) -> dict[str, str]:
+    return {sku: category for sku, category in ledger.execute("SELECT sku, category FROM item")}
+
+
+def sample_panel(
+    store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop, through: date
+) -> Panel | None:
+    """The items to learn from: all of a small shop, every n-th of a large one."""
+    (count,) = store.execute("SELECT count(*) FROM demand").fetchone()
+    every = -(-count // LEARN_ITEMS_MAX) or 1
+    series = [item for index, item in enumerate(db.read_series(store)) if index % every == 0]
+    found = list(
+        _panels(series, _categories(ledger), ledger_events(ledger) + db.events(store), through, shop)
+    )
+    return found[0] if found else None
+
+
+def shipped_model(path: Path = SHIPPED) -> Model | None:
+    """None when the file is damaged or belongs to another version."""
+    try:
+        nets = unpack(path.read_bytes())
+        day, window = nets["day"], nets["window"]
+        if day["w0"].shape[0] != INPUTS:
+            return None
+    except (OSError, ValueError, KeyError):
+        return None
+    return Model(day, window)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Who forecasts tonight: a model with its calibration, or the simple rule and why."""
+
+    model: Model | None
+    calibration: Calibration
+    why: str
+
+
+def serving(store: sqlite3.Connection) -> Serving:
+    """The champion; else the last good version; else the shipped weights; else the simple rule."""
+    trouble = ""
+    rows = db.models(store, "champion") + db.models(store, "retired")
+    for row in rows:
+        try:
+            nets = unpack(row.weights)
+            calibration = unpack_calibration(row.calibration)
+            if nets["day"]["w0"].shape[0] != INPUTS:
+                raise ValueError("weights of another version")
+            return Serving(
+                Model(nets["day"], nets["window"], row.version), calibration, f"model {row.version}{trouble}"
+            )
+        except (ValueError, KeyError) as error:
+            trouble = f"; {row.version} is damaged ({error})"
+    shipped = shipped_model()
+    if shipped is not None:
+        return Serving(shipped, Calibration.default(), f"model shipped{trouble}")
+    return Serving(None, Calibration.default(), f"simple rule: the shipped model file is not usable{trouble}")
+
+
+def learn_tonight(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop, through: date) -> str:
+    """Make a challenger, compare it on days that neither has seen, and write down what was decided and why."""
+    panel = sample_panel(store, ledger, shop, through)
+    shipped = shipped_model()
+    if panel is None or shipped is None:
+        why = "no items with a sale yet" if panel is None else "the shipped model file is not usable"
+        return _say(store, through, "kept", "-", f"nothing to learn: {why}")
+    if panel.days < LEARN_DAYS_MIN:
+        return _say(
+            store,
+            through,
+            "kept",
+            "shipped",
+            f"{panel.days} days of history; learning starts at {LEARN_DAYS_MIN}",
+        )
+    trial_model, final, calibration = learn_with_trial(panel, shipped, shop.seed)
+    challenger = trial_of(panel, trial_model, calibration)
+    champions = db.models(store, "champion")
+    rival_name, rival = "shipped", trial_of(panel, shipped, calibration)
+    if champions:
+        try:
+            nets = unpack(champions[0].trial)
+            old = Model(nets["day"], nets["window"])
+            rival_name, rival = (
+                champions[0].version,
+                trial_of(panel, old, unpack_calibration(champions[0].calibration)),
+            )
+        except (ValueError, KeyError):
+            rival_name = "shipped (the champion is damaged)"
+    blob = pack({"day": final.day, "window": final.window})
+    version = f"{through.isoformat()}-{fingerprint(blob)[:6]}"
+    wins, why = better(challenger, rival, rival_name)
+    row = db.ModelRow(
+        version, "challenger", through.isoformat(), challenger.loss, challenger.rule_loss, blob,
+        pack({"day": trial_model.day, "window": trial_model.window}), pack_calibration(calibration),
+    )  # fmt: skip
+    with db.transaction(store):
+        db.put_model(store, row)
+        db.set_role(store, version, "champion" if wins else "rejected")
+        db.decide(store, through, "promoted" if wins else "kept", version if wins else rival_name, why)
+    return why
+
+
+def look_back(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop, through: date) -> str:
+    """Roll back when the last 14 days, which the champion had not seen, were better served by the one before."""
+    champion, before = db.models(store, "champion"), db.models(store, "retired")
+    if not champion or not before or (through - date.fromisoformat(champion[0].made_on)).days < 14:
+        return ""
+    panel = sample_panel(store, ledger, shop, through)
+    if panel is None:
+        return ""
+    trials: list[Trial] = []
+    for row in (champion[0], before[0]):
+        nets = unpack(row.weights)
+        trials.append(
+            trial_of(panel, Model(nets["day"], nets["window"]), unpack_calibration(row.calibration), 14)
+        )
+    if trials[1].loss >= trials[0].loss * 0.98:
+        return ""
+    why = f"the last 14 days: {before[0].version} lost {trials[1].loss:.3f}, {champion[0].version} lost {trials[0].loss:.3f}"
+    with db.transaction(store):
+        db.set_role(store, before[0].version, "champion")
+        db.decide(store, through, "rolled back", before[0].version, why)
+    return why
+
+
+def _say(store: sqlite3.Connection, day: date, action: str, version: str, why: str) -> str:
+    with db.transaction(store):
+        db.decide(store, day, action, version, why)
+    return why
+
+
+def forecast_tonight(
+    store: sqlite3.Connection,
+    ledger: sqlite3.Connection,
+    shop: Shop,
+    through: date,
+    progress: Callable[[str], None] = lambda text: None,
+) -> int:
+    """Forecast every item and replace last night's rows in one transaction; the number of items."""
+    who = serving(store)
+    model, calibration = who.model, who.calibration
+    day_graph = Graph(GRAPHS / "demand.onnx", INPUTS) if model else None
+    sum_graph = Graph(GRAPHS / "sums.onnx", WINDOW_INPUTS) if model else None
+    version = model.version if model else "simple rule"
+    done = 0
+    tests: list[Anomaly] = []
+    with db.transaction(store):
+        db.clear_forecasts(store)
+        for panel in blocks(store, ledger, shop, through, BLOCK_ITEMS):
+            errors = _look_back(panel, who, day_graph, tests)
+            pieces = look_ahead(panel, model, REACH_DAYS, day_graph)
+            forecast = blend(pieces, calibration, model, WINDOWS, sum_graph)
+            db.put_forecast(store, panel.keys, through, FORECAST_DAYS, forecast.mean, forecast.quantiles)
+            db.put_sums(store, panel.keys, forecast.sums)
+            db.put_notes(store, pieces_of(pieces, forecast, model, day_graph, errors, panel, version))
+            done += len(panel.keys)
+            progress(f"forecast {done} items")
+        db.put_anomalies(store, benjamini_hochberg(tests), through)
+        trouble = "; ".join(graph.trouble for graph in (day_graph, sum_graph) if graph and graph.trouble)
+        db.put_state(store, "served_by", who.why + (f"; {trouble}" if trouble else ""))
+        db.put_state(store, "forecast_day", through.isoformat())
+    return done
+
+
+def _look_back(panel: Panel, who: Serving, graph: Graph | None, tests: list[Anomaly]) -> RecentError:
+    """The last four weeks forecast from the day before them: how wrong, and what was odd."""
+    unknown = np.full(len(panel.keys), np.nan, np.float32)
+    if panel.days < LOOK_BACK_DAYS_MIN:
+        return RecentError(unknown, unknown)
+    seen = panel.seen_at(panel.days - 1 - HORIZON_DAYS)
+    pieces = look_ahead(seen, who.model, HORIZON_DAYS, graph)
+    forecast = blend(pieces, who.calibration, who.model, ())
+    tests += candidates(panel, pieces.snapshot, forecast.mean, forecast.quantiles)
+    past = slice(panel.days - HORIZON_DAYS, panel.days)
+    y = np.where(panel.censored[:, past] | ~pieces.snapshot.known[:, None], np.nan, panel.units[:, past])
+    days = np.isfinite(y).sum(1)
+
+    def error(mean: Floats) -> Floats:
+        total = np.where(np.isfinite(y), np.abs(y - mean), 0).sum(1)
+        return np.where(days > 0, total / np.maximum(days, 1), np.nan).astype(np.float32)
+
+    return RecentError(error(forecast.mean), error(forecast.rule_mean))
