@@ -1,0 +1,152 @@
+"""The plug is pulled while scans flow: after it, everything that was acknowledged is in the ledger.
+
+An ext4 in a file, loop-mounted. The cut stops the file system between two bytes; the image is copied as the
+device had it, mounted again (the journal is replayed), opened as at any start, audited and compared. The
+control does the same with a ledger that does not wait for the disk, and must be seen to lose.
+"""
+
+import contextlib
+import os
+import random
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from drivers.bus import Outlet
+from drivers.contract import Document, Scan
+from gateway.ledger.audit import audit
+from gateway.ledger.writer import Writer
+from tests.system.disk import Disk, need_disks
+from tests.system.shop import REPOSITORY, ean13
+
+SOAK = os.environ.get("SOAK") == "1"
+ROUNDS = 200 if SOAK else 10
+CONTROL_ROUNDS, CONTROL_MUST_LOSE = 10, 3
+JUST_BEFORE_S = 0.010
+CODES = [ean13(number) for number in range(1, 51)]
+SEED = 20261124
+
+
+@dataclass
+class Round:
+    acknowledged: list[int] = field(default_factory=list)  # reading numbers that were answered "it is booked"
+    just_before: int = 0  # of these, in the last 10 ms before the cut
+    after_the_cut_began: int = 0  # answered while the disk was going away: as binding as any other
+    booked: int = 0
+    lost: int = 0
+
+
+def test_after_a_power_cut_everything_acknowledged_is_in_the_ledger(tmp_path, capsys):
+    need_disks()
+    rng = random.Random(SEED)
+    rounds = [power_cut(tmp_path / f"round-{at}", "FULL", rng) for at in range(ROUNDS)]
+
+    lost = sum(one.lost for one in rounds)
+    with capsys.disabled():
+        report(f"{ROUNDS} power cuts, synchronous=FULL", rounds)
+    assert lost == 0
+    assert sum(one.just_before for one in rounds) > 0, "no cut fell right behind an acknowledgement"
+
+
+def test_the_same_cuts_find_what_a_ledger_loses_that_does_not_wait_for_the_disk(tmp_path, capsys):
+    need_disks()
+    rng = random.Random(SEED)
+    rounds = [power_cut(tmp_path / f"round-{at}", "NORMAL", rng) for at in range(CONTROL_ROUNDS)]
+
+    with capsys.disabled():
+        report(f"{CONTROL_ROUNDS} power cuts, synchronous=NORMAL (the control)", rounds)
+    assert sum(one.lost > 0 for one in rounds) >= CONTROL_MUST_LOSE
+
+
+def report(what: str, rounds: list[Round]) -> None:
+    acknowledged = sum(len(one.acknowledged) for one in rounds)
+    lost, just_before = sum(one.lost for one in rounds), sum(one.just_before for one in rounds)
+    losing = sum(one.lost > 0 for one in rounds)
+    bound = ""
+    if not lost:
+        bound = (
+            f" (0 of {len(rounds)} cuts proves at most {3 / len(rounds):.1%} at 95 %;"
+            f" 0 of {just_before} rows acknowledged within 10 ms before the cut: at most {3 / max(just_before, 1):.2%})"
+        )
+    print(
+        f"\n  {what}: {acknowledged} rows acknowledged, {just_before} of them within 10 ms before the cut and"
+        f" {sum(one.after_the_cut_began for one in rounds)} while the disk was going away,"
+        f" {sum(one.booked for one in rounds)} booked; lost {lost} in {losing} rounds{bound}"
+    )
+
+
+def power_cut(folder: Path, synchronous: str, rng: random.Random) -> Round:
+    folder.mkdir()
+    disk = Disk.formatted(folder / "disk.img", folder / "disk").mount()
+    bus = f"ipc://{folder}/bus"
+    core = start_core(disk.folder, bus, synchronous)
+    try:
+        told = scan_until_the_cut(bus, disk, rng)
+    finally:
+        core.kill()
+        core.wait()
+        after = disk.copy(folder / "after.img", folder / "after")
+        disk.unmount()
+    after.mount()
+    try:
+        look_what_is_there(after.folder, told)
+    finally:
+        after.unmount()
+        for image in (disk.image, after.image):
+            image.unlink()
+    return told
+
+
+def start_core(data_dir: Path, bus: str, synchronous: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tests.system.core_on_a_disk", str(data_dir), bus, synchronous]
+    core = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert core.stdout is not None and core.stdout.readline() == "ready\n"
+    return core
+
+
+def scan_until_the_cut(bus: str, disk: Disk, rng: random.Random) -> Round:
+    """As fast as answers come, a few under way at a time; what was answered, and when."""
+    told, heard = Round(), list[tuple[float, int]]()
+    with contextlib.closing(Outlet(bus, "pages", "w1")) as pages:
+        rows = [
+            {"sku": f"S{at}", "name": f"Item {at}", "codes": [[code.zfill(14), 1]]}
+            for at, code in enumerate(CODES)
+        ]
+        assert pages.ask(Document("items", "items", {"rows": rows})).code == "ok"
+    with contextlib.closing(Outlet(bus, "counter", "b1")) as driver:
+        number, window = 0, rng.choice([1, 4, 16, 64])
+        cut_at_s = time.monotonic() + rng.uniform(0.15, 0.6)
+        cut_s = 0.0
+        while not cut_s or time.monotonic() < cut_s + 0.15:
+            while driver.waiting < window and not cut_s:
+                driver.offer([Scan(rng.choice(CODES))], time.monotonic())
+            driver.flush(time.monotonic())
+            driver.socket.poll(1)
+            if not cut_s and time.monotonic() >= cut_at_s:
+                cut_s = time.monotonic()
+                disk.cut_power()
+            for answer in driver.receive(time.monotonic())[0]:
+                number += 1
+                if answer.outcome.code in ("ok", "low", "negative"):
+                    heard.append((time.monotonic(), number))
+    told.acknowledged = [number for _, number in heard]
+    told.just_before = sum(cut_s - JUST_BEFORE_S <= at_s <= cut_s for at_s, _ in heard)
+    told.after_the_cut_began = sum(at_s > cut_s for at_s, _ in heard)
+    return told
+
+
+def look_what_is_there(folder: Path, told: Round) -> None:
+    """Opened as at every start: recovery of the log, audit of the chain; then every row recomputed."""
+    writer = Writer(folder, ballast_mb=1)
+    try:
+        assert audit(writer.connection).findings == ()
+        there = {
+            int(idem.split("/")[2])
+            for (idem,) in writer.connection.execute("SELECT idem FROM movement WHERE device = 'counter'")
+        }
+    finally:
+        writer.close()
+    told.booked = len(there)
+    told.lost = len(set(told.acknowledged) - there)
