@@ -10,6 +10,7 @@ import sysconfig
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from gateway.config import (
     Verdict,
     Watched,
     Web,
+    decode,
     encode,
     watch,
 )
@@ -44,6 +46,7 @@ WAYS = {  # options that say where a device is; empty is for `driver decode`, wh
     "path": '"/dev/input/by-id/..."',
     "host": '"reader.local"',
 }
+installed = cache(available)  # 15 ms each time, and this process is short-lived
 LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 
 
@@ -198,7 +201,7 @@ def _options(
         said = f"{subject.owner(())}: {text}"
         return {}, [page.problem((*subject.where, "driver"), said, code, subject.device)]
 
-    names = [one.name for one in available()]
+    names = [one.name for one in installed()]
     if driver not in names:
         return refused(f"driver is {shown(driver)}{did_you_mean(driver, names)}", "SK-C03")
     if driver in trust.refused:
@@ -219,7 +222,18 @@ def _options(
         said = f'{subject.owner(())}: "{ways[0]}" is missing; add a line {ways[0]} = {WAYS[ways[0]]}'
         return {}, [page.problem(subject.where, said, "SK-C06", subject.device)]
     config = _beside(page.path, config)
-    return {field.name: _plain(getattr(config, field.name)) for field in fields(shape) if field.init}, []
+    options = {field.name: _plain(getattr(config, field.name)) for field in fields(shape) if field.init}
+    unusable = [name for name, value in options.items() if not _fits_json(value)]
+    mistakes = [
+        page.problem(
+            (*subject.where, name),
+            f"{subject.option((name,))} is {shown(options[name])}; use a number that a computer can hold",
+            "SK-C02",
+            subject.device,
+        )
+        for name in unusable
+    ]
+    return options, mistakes
 
 
 def _validated(shape: type[Any], values: dict[str, Any]) -> tuple[Any, list[Any]]:
@@ -256,11 +270,20 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+def _fits_json(value: Any) -> bool:
+    """No infinity, no "not a number", no integer beyond 64 bits: they would not come back as they went."""
+    try:
+        again = decode(encode(value), Any)
+    except OverflowError:
+        return False
+    return type(again) is type(value) and bool(again == value)
+
+
 def _watched(devices: Iterable[Device]) -> Iterator[Watched]:
     """What the proof depends on: the packages installed, our own model, the modules of the drivers in use."""
     yield watch(Path(sysconfig.get_path("purelib")))
     yield watch(Path(config_module.__file__))
-    targets = {one.name: one.target.partition(":")[0] for one in available()}
+    targets = {one.name: one.target.partition(":")[0] for one in installed()}
     for name in sorted({device.driver for device in devices}):
         module = sys.modules.get(targets.get(name, ""))
         if module is not None and module.__file__:

@@ -255,7 +255,7 @@ def ask_checker(path: Path, distrusted: tuple[str, ...] = ()) -> Verdict:
         answer = late.stdout or b""
     *_, last = answer.splitlines() or [b""]
     if last.startswith(b"{"):
-        verdict: Verdict = _decode(last, Verdict)
+        verdict: Verdict = decode(last, Verdict)
         return verdict
     if not last.startswith(b"loading ") or last[8:].decode() in distrusted:
         by_hand = " ".join(command)
@@ -270,7 +270,8 @@ def encode(value: Any) -> bytes:
     return msgspec.json.encode(value, enc_hook=str)
 
 
-def _decode(data: bytes, form: Any) -> Any:
+def decode(data: bytes, form: Any) -> Any:
+    """The settings, verdict or problem again."""
     return msgspec.json.decode(data, type=form, dec_hook=lambda kind, text: kind(text))
 
 
@@ -317,7 +318,7 @@ def watch(path: Path) -> Watched:
 
 def _read_kept(path: Path) -> Kept | None:
     try:
-        kept: Kept = _decode(path.read_bytes(), Kept)
+        kept: Kept = decode(path.read_bytes(), Kept)
     except (OSError, msgspec.MsgspecError):
         return None
     return kept

@@ -397,6 +397,19 @@ def test_an_updated_driver_package_is_asked_anew(tmp_path: Path, monkeypatch: py
     assert problem.text.startswith('device "door": "grip" is not an option; use "hold", "name", "driver"')
 
 
+@pytest.mark.parametrize("number", ["99999999999999999999", "inf", "nan"])
+def test_a_number_that_cannot_be_handed_on_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
+) -> None:
+    foreign_driver(tmp_path, monkeypatch, ACME.replace("grip: int", "grip: int | float"))
+    path = tmp_path / "config.toml"
+    path.write_text(f'[[device]]\nname = "door"\ndriver = "acme"\ngrip = {number}\n')
+
+    (problem,) = load(path).problems
+
+    assert (problem.line, problem.column, problem.code) == (4, 8, "SK-C02")
+
+
 def test_a_driver_may_check_what_belongs_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     picky = "    def __post_init__(self):\n        raise ValueError('grip and hold exclude each other')\n"
     foreign_driver(tmp_path, monkeypatch, ACME.replace("class AcmeDriver", f"{picky}class AcmeDriver"))
