@@ -227,7 +227,7 @@ def _options(
     mistakes = [
         page.problem(
             (*subject.where, name),
-            f"{subject.option((name,))} is {shown(options[name])}; use a number that a computer can hold",
+            f"{subject.option((name,))} is {shown(options[name])}; use a finite number",
             "SK-C02",
             subject.device,
         )
@@ -271,12 +271,8 @@ def _plain(value: Any) -> Any:
 
 
 def _fits_json(value: Any) -> bool:
-    """No infinity, no "not a number", no integer beyond 64 bits: they would not come back as they went."""
-    try:
-        again = decode(encode(value), Any)
-    except OverflowError:
-        return False
-    return type(again) is type(value) and bool(again == value)
+    """No infinity and no "not a number": they would not come back as they went."""
+    return bool(decode(encode(value), Any) == value)
 
 
 def _watched(devices: Iterable[Device]) -> Iterator[Watched]:

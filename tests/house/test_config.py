@@ -397,7 +397,7 @@ def test_an_updated_driver_package_is_asked_anew(tmp_path: Path, monkeypatch: py
     assert problem.text.startswith('device "door": "grip" is not an option; use "hold", "name", "driver"')
 
 
-@pytest.mark.parametrize("number", ["99999999999999999999", "inf", "nan"])
+@pytest.mark.parametrize("number", ["inf", "nan"])
 def test_a_number_that_cannot_be_handed_on_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: str
 ) -> None:
