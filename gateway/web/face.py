@@ -82,7 +82,12 @@ class Face:
         return connection
 
     def ledger_changed(self) -> bool:
-        version = self.ledger.execute("PRAGMA data_version").fetchone()[0]
+        """Did anybody commit since this was last asked? True as well when the ledger cannot be read just now."""
+        try:
+            version = self.ledger.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            self.forget()
+            return True
         changed = version != self._data_version
         self._data_version = version
         return bool(changed)

@@ -52,7 +52,7 @@ def main(address: str) -> None:
             ).new_page()
             page.goto(address + "/counter?station=counter")
             sell_a_milk_of_twelve(address)
-            page.wait_for_function("document.querySelector('.left b')?.innerText === '11'")
+            page.wait_for_function("() => document.querySelector('.left b')?.innerText === '11'")
             take(page, name, 20)
         for name, path, width, height, scheme in PICTURES:
             page = browser.new_context(

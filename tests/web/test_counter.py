@@ -16,7 +16,7 @@ PAINT_P95_MS = 100.0
 @pytest.fixture
 def counter(page: Any, shop: RealShop) -> Any:
     page.goto(shop.address + "/counter?station=counter-1")
-    page.wait_for_function("document.activeElement.id === 'code'")
+    page.wait_for_function("() => document.activeElement.id === 'code'")
     return page
 
 
@@ -212,7 +212,7 @@ def test_a_shelf_below_zero_is_counted_on_its_items_page_and_its_notice_is_over(
 
     page.fill('input[name="quantity"]', "7")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('.number').innerText === '7'")
+    page.wait_for_function("() => document.querySelector('.number').innerText === '7'")
 
     assert shop.on_hand("batteries") == 7
     assert shop.ask("SELECT kind FROM movement ORDER BY seq DESC") == "count_correction"

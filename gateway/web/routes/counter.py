@@ -1,6 +1,8 @@
 """`/counter`: the kiosk; and the lines that keep pages alive."""
 
+import sqlite3
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -39,13 +41,26 @@ async def live_counter(request: Request) -> Response:
     face = Face.of(request)
     reader = face.reader(request)
     device = station_named(face, asked(request, "station"))
-    return StreamingResponse(face.hub.stream(lambda: frame(reader.later(), device)), headers=EVENT_STREAM)
+    return stream(face, lambda: frame(reader.later(), device))
 
 
 async def live_pulse(request: Request) -> Response:
     """Server-sent events for the other pages: the ledger moved; ask again."""
     face = Face.of(request)
-    return StreamingResponse(face.hub.stream(lambda: pulse(face)), headers=EVENT_STREAM)
+    return stream(face, lambda: pulse(face))
+
+
+def stream(face: Face, make: Callable[[], dict[str, Any]]) -> Response:
+    """Frames for as long as the page is open; an empty one while the ledger cannot be read."""
+
+    def made() -> dict[str, Any]:
+        try:
+            return make()
+        except sqlite3.Error:
+            face.forget()
+            return {}
+
+    return StreamingResponse(face.hub.stream(made), headers=EVENT_STREAM)
 
 
 def pulse(face: Face) -> dict[str, Any]:

@@ -14,6 +14,7 @@
   };
 
   const show = (frame) => {
+    if (!frame.regions) return; // the ledger cannot be read just now: what is shown stays
     kiosk.dataset.mode = frame.mode;
     for (const button of kiosk.querySelectorAll("[data-for]")) {
       const on = button.dataset.for === frame.mode;
