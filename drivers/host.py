@@ -4,7 +4,6 @@ Back-off, sequence numbers, heartbeats and health are here; a driver has none of
 """
 
 import contextlib
-import json
 import os
 import queue
 import random
@@ -14,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import zmq
 
@@ -34,6 +33,8 @@ from drivers.contract import (
     Voices,
     Weight,
 )
+from drivers.feedback import Feedback
+from drivers.forward import Forward, Till
 from drivers.loading import load
 from drivers.steady import Steady
 from drivers.voiced import Voiced
@@ -50,14 +51,26 @@ LONG_AGO_S = 3600.0  # for `idle` at an unplug: whatever is half read is over
 LEAVE_WITHIN_S = 0.5  # at a stop, wait that long for the last acknowledgements
 
 
-def main(device: str, driver: str, options: dict[str, Any], bus_address: str, feedback: str = "") -> int:
-    """Run one device until SIGTERM. Returns the exit code; DeviceGone never ends the process."""
+def main(
+    device: str,
+    driver: str,
+    options: dict[str, Any],
+    bus_address: str,
+    feedback: str = "",
+    forward: dict[str, Any] | None = None,
+) -> int:
+    """Run one device until SIGTERM. Returns the exit code; DeviceGone never ends the process.
+
+    `feedback` is what `drivers.feedback` reads, `forward` the fields of `drivers.forward.Forward`.
+    """
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's to handle
     boot = os.urandom(6).hex()
     outlet = Outlet(bus_address, device, boot)
-    host = Host(outlet, Voiced(_folder_of(bus_address), device, boot), Feedback(feedback), stop)
+    folder = _folder_of(bus_address)
+    till = Till(Forward(**forward or {}), folder, device)
+    host = Host(outlet, Voiced(folder, device, boot), Feedback(feedback), till, stop)
     try:
         chosen = load(driver)
         config = chosen.Config(**options)
@@ -77,32 +90,20 @@ def main(device: str, driver: str, options: dict[str, Any], bus_address: str, fe
     return 0
 
 
-class Feedback:
-    """Where outcomes are made audible or visible, besides the device's own beeper. Only after the commit."""
-
-    def __init__(self, spec: str) -> None:
-        """`spec`: "" for none, or "record:FILE", one JSON line an outcome."""
-        kind, _, where = spec.partition(":")
-        self._file: TextIO | None = None
-        if kind == "record":
-            self._file = Path(where).open("a", buffering=1)  # noqa: SIM115 - as long as the process lives
-
-    def give(self, outcome: Outcome) -> None:
-        if self._file:
-            line = {"code": outcome.code, "text": outcome.text, "about": outcome.about}
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
 class Host:
     """One device: its place on the bus, its health, its state."""
 
-    def __init__(self, outlet: Outlet, voiced: Voiced, feedback: Feedback, stop: threading.Event) -> None:
+    def __init__(
+        self, outlet: Outlet, voiced: Voiced, feedback: Feedback, till: Till, stop: threading.Event
+    ) -> None:
         self._outlet = outlet
         self._voiced = voiced
         self._feedback = feedback
+        self._till = till
         self._stop = stop
         self._counts: Counter[str] = Counter()
         self._state = ("starting", "")
+        self._reported = ("", "")
         self._heartbeat_s = 0.0
         self._muted_until_s = 0.0
         self._steady = Steady()
@@ -131,6 +132,7 @@ class Host:
             opened_s = time.monotonic()
             self.state("running")
             decoder = driver.decoder(config)
+            self._steady = Steady()  # what a device says first after it was away is news
             try:
                 self._serve(transport, decoder)
             except DeviceGone as error:
@@ -194,6 +196,7 @@ class Host:
         while self._outlet.waiting and time.monotonic() < deadline_s:
             self._outlet.socket.poll(50)
             self._talk(time.monotonic())
+        self._till.leave()
         _linger(self._outlet)
 
     def _serve(self, transport: Transport, decoder: Decoder) -> None:
@@ -256,6 +259,8 @@ class Host:
                 self._counts["garbled"] += 1
             else:
                 self._counts["good"] += 1
+            if isinstance(reading, Scan):
+                self._till.read(reading)
         if self._state[1] and isinstance(readings[-1], Scan | Weight):
             self.state("running")  # whatever was in doubt, it reads now
         self._outlet.offer([reading for reading in readings if self._steady.passes(reading, now_s)], now_s)
@@ -279,6 +284,9 @@ class Host:
         answers = [_with_subject(answer) for answer in answers]
         for answer in answers:
             self._feedback.give(answer.outcome)
+            self._till.answered(answer)
+        for news in self._till.news():
+            self._feedback.give(news)
         for message in others:
             if isinstance(message, Late):
                 self._owed += message.outcomes
@@ -289,7 +297,7 @@ class Host:
                 self._muted_until_s = 0.0
         if self._state[0] == "muted" and now_s >= self._muted_until_s:
             self.state("running")
-        if now_s - self._heartbeat_s >= HEARTBEAT_S:
+        if now_s - self._heartbeat_s >= HEARTBEAT_S or self._told() != self._reported:
             self._report()
         return answers
 
@@ -302,6 +310,7 @@ class Host:
             self._feedback.give(outcome)
             if voice:
                 voice(outcome)
+        self._till.late(self._owed)
         self._owed = []
         self._announced = True
         self._voiced.announced()
@@ -310,8 +319,13 @@ class Host:
 
     def _report(self) -> None:
         self._heartbeat_s = time.monotonic()
+        state, text = self._reported = self._told()
+        self._outlet.report(Status(self._outlet.device, state, text, {**self._counts, **self._till.counts}))
+
+    def _told(self) -> tuple[str, str]:
+        """State and text of the card: what the device says of itself goes before what is wrong at the till."""
         state, text = self._state
-        self._outlet.report(Status(self._outlet.device, state, text, dict(self._counts)))
+        return state, text or self._till.trouble
 
     def _wait(self, seconds: float) -> None:
         """Sleep, but go on hearing acknowledgements and sending heartbeats."""
