@@ -19,10 +19,12 @@ from gateway.cloud.topics import (
     DIGESTS,
     LEDGER,
     LEDGER_TYPE,
+    REPLIES,
     Ack,
     Address,
     Digest,
     Replay,
+    Reply,
     State,
     parse,
 )
@@ -30,6 +32,7 @@ from gateway.ledger.feed import digest_of
 
 SIDE_BUFFER_MAX = 512  # messages of one gateway that wait for the ones before them
 ASK_AGAIN_S = 2.0
+UNREADABLE_BYTES_MAX = 500  # of an alert that makes no sense here, how much is kept
 
 
 Seq = Annotated[int, msgspec.Meta(ge=1, lt=10**12)]
@@ -160,8 +163,8 @@ class Consumer:
                 envelope = _envelope(payload)
                 if envelope.sklane == LEDGER and envelope.type == LEDGER_TYPE:
                     self._heard_ledger(source, peer, envelope)
-                elif envelope.sklane == ALERTS:
-                    self._heard_alert(source, peer, envelope)
+                elif envelope.sklane in (ALERTS, REPLIES):
+                    self._heard_outbox(source, peer, envelope)
                 elif envelope.sklane == DIGESTS and envelope.type == DIGEST_TYPE:
                     self._heard_digest(source, peer, msgspec.json.decode(envelope.data, type=Digest))
         except (msgspec.DecodeError, ValueError, RecursionError):
@@ -203,6 +206,7 @@ class Consumer:
             for lane in (LEDGER, ALERTS):
                 replay = Replay(state.epoch, lane, self._store.cursor(source, lane).seq + 1)
                 self._answers.append(self._answer(source, "down/replay", replay))
+            self._answers.append(self._answer(source, "down/replay", Replay(state.epoch, DIGESTS)))
         if not retained and state.seq.get(LEDGER, 0) < cursor.seq:  # a retained one may be long out of date
             text = f"holds {state.seq.get(LEDGER, 0)} movements, {cursor.seq} came from it: restored?"
             self._bar(source, state.boot_id, text)
@@ -269,20 +273,24 @@ class Consumer:
         last = fresh[-1]
         self._store.move_cursor(source, LEDGER, Cursor(last.epoch, last.seq, last.hash))
 
-    def _heard_alert(self, source: str, peer: Peer, envelope: EnvelopeIn) -> None:
-        cursor = self._store.cursor(source, ALERTS)
-        seq = int(envelope.sequence)
+    def _heard_outbox(self, source: str, peer: Peer, envelope: EnvelopeIn) -> None:
+        """An alert or a reply. Each names the one before it, so a lost one is noticed."""
+        lane, seq = envelope.sklane, int(envelope.sequence)
+        cursor = self._store.cursor(source, lane)
         if envelope.skprev > cursor.seq:
-            self._ask(source, peer, Replay(envelope.skepoch, ALERTS, cursor.seq + 1, envelope.skprev))
+            self._ask(source, peer, Replay(envelope.skepoch, lane, cursor.seq + 1, envelope.skprev))
             return
-        self._to_ack.add((source, ALERTS))
-        if seq <= cursor.seq:
+        if 0 < seq <= cursor.seq:
+            self._to_ack.add((source, lane))
             return
-        one = msgspec.json.decode(envelope.data, type=AlertIn)
-        self._store.raise_alert(
-            source, AlertHeard(seq, one.kind, one.subject, one.severity, one.text, one.first_us)
-        )
-        self._store.move_cursor(source, ALERTS, Cursor(envelope.skepoch, seq))
+        if lane == ALERTS:
+            self._store.raise_alert(source, _alert(seq, envelope))
+        else:
+            reply = msgspec.json.decode(envelope.data, type=Reply)
+            self._store.replied(source, reply.correlation, reply.result, reply.reason)
+        if seq:  # an immediate reply is not numbered
+            self._to_ack.add((source, lane))
+            self._store.move_cursor(source, lane, Cursor(envelope.skepoch, seq))
 
     def _heard_digest(self, source: str, peer: Peer, digest: Digest) -> None:
         """Compare as of the movement that it names, as soon as that is held here."""
@@ -320,6 +328,16 @@ class Consumer:
 
     def _answer(self, source: str, leaf: str, message: msgspec.Struct) -> Answer:
         return Answer(self._peers[source].address.topic(leaf), msgspec.json.encode(message))
+
+
+def _alert(seq: int, envelope: EnvelopeIn) -> AlertHeard:
+    """An alert of a kind that this version does not know is kept as it came: the lane goes on."""
+    try:
+        one = msgspec.json.decode(envelope.data, type=AlertIn)
+    except msgspec.DecodeError:
+        text = bytes(envelope.data)[:UNREADABLE_BYTES_MAX].decode(errors="replace")
+        return AlertHeard(seq, envelope.type, "", "info", text, 0)
+    return AlertHeard(seq, one.kind, one.subject, one.severity, one.text, one.first_us)
 
 
 def differences(

@@ -74,3 +74,11 @@ CREATE TABLE IF NOT EXISTS discrepancy (
     theirs INTEGER NOT NULL,
     PRIMARY KEY (source, loc, sku, lot)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS reply (
+    source TEXT NOT NULL,
+    command TEXT NOT NULL,
+    result TEXT NOT NULL,                -- done, refused
+    reason TEXT NOT NULL,
+    PRIMARY KEY (source, command)
+) STRICT, WITHOUT ROWID;

@@ -58,6 +58,11 @@ class SqliteStore:
     def raise_alert(self, source: str, alert: AlertHeard) -> None:
         self._db.execute("INSERT OR IGNORE INTO alert VALUES (?, ?, ?, ?, ?, ?, ?)", (source, *alert))
 
+    def replied(self, source: str, command: str, result: str, reason: str) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO reply VALUES (?, ?, ?, ?)", (source, command, result, reason)
+        )
+
     def name(self, source: str, names: Iterable[tuple[str, str]]) -> None:
         self._db.executemany(
             "INSERT INTO product VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name",

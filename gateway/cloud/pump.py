@@ -4,12 +4,14 @@ It reads ledger.db and never writes: what the back office has confirmed goes to 
 driven from the same poll as the bus; both windows are ours (`window.py`).
 """
 
+import os
 import random
 import signal
 import socket
 import sqlite3
 import threading
 import time
+from collections import deque
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -20,7 +22,9 @@ import msgspec
 import zmq
 
 from drivers.bus import Outlet, Progress, decode_hint
-from gateway.cloud import topics
+from drivers.contract import Document
+from gateway.clock import Clock
+from gateway.cloud import commands, topics
 from gateway.cloud.epcis import Translator, ledger_message
 from gateway.cloud.line import Broker, Line, Received, Refused, Will
 from gateway.cloud.topics import ALERTS, DIGESTS, LEDGER, OUTBOX_TOPIC, REPLIES, Ack, Address, Replay
@@ -36,6 +40,10 @@ DIGEST_EVERY_S = 24 * 3600.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 RETRY_LOCAL_S = 2.0  # a broker on this machine serves this shop alone: nobody to be polite to
 REFUSED_RETRY_S = 60.0  # a password does not become right by itself
+REPLIES_MAX = 256  # while the line is down; who gave the command will ask again
+COMMAND_KIND = "back_office_command"  # of the reading that a command becomes
+ISSUERS = {"backoffice": commands.UNSIGNED}  # who may say what; the broker's access list says who they are
+NOT_DONE = ("refused", "garbled", "unknown", "not_recording")
 OUTBOX_LANES = (ALERTS, REPLIES)  # in this order, before the ledger
 
 
@@ -69,7 +77,7 @@ class Pump:
             self._address, partial(feed.unit_of, self._ledger), ZoneInfo(shop.timezone)
         )
         self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        self._outlet = Outlet(bus_address, "sync", self._boot_id[:12])
+        self._outlet = Outlet(bus_address, "sync", os.urandom(6).hex())
         self._hints: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._hints.setsockopt(zmq.SUBSCRIBE, b"")
         self._hints.setsockopt(zmq.LINGER, 0)
@@ -89,6 +97,9 @@ class Pump:
         self._digest_at_s = 0.0
         self._named: set[str] = set()  # products whose name the back office was told on this connection
         self._asked: list[Replay] = []
+        self._given: dict[str, int] = {}  # issuer -> number of the last command that was passed on
+        self._replies: deque[topics.Reply] = deque(maxlen=REPLIES_MAX)
+        self._clock = Clock()
         self._in_flight: dict[int, int] = {}  # message id -> its last movement
         self._taken_seq = 0  # the newest movement that a broker has taken from us
 
@@ -113,7 +124,7 @@ class Pump:
             watched = fd
             ready = dict(poller.poll(int(1000 * self._sleep_s(time.monotonic()))))
             self._hear_hints()
-            self._outlet.receive(now_s)
+            self._hear_core(now_s)
             if fd in ready and self._line:
                 self._serve_line(ready[fd])
         self._leave()
@@ -235,6 +246,7 @@ class Pump:
             self._named.clear()
         for lane in OUTBOX_LANES:
             self._send_outbox(lane, now_s)
+        self._send_replies(now_s)
         ledger = self._flows[LEDGER]
         while ledger.waiting and ledger.room and self._window.open and self._line.alive:
             if ledger.newest - ledger.sent < EVENTS_PER_MESSAGE_MAX and not self._window.empty:
@@ -311,7 +323,7 @@ class Pump:
             )
             for one in found
         ]
-        now_us = time.time_ns() // 1000
+        now_us = self._clock.now().wall_us
         body = topics.sealed(
             self._address,
             id=f"{self._address.client_id}-digest-{epoch}-{seq}-{now_us}",
@@ -344,7 +356,7 @@ class Pump:
             elif leaf == "replay":
                 self._replay(msgspec.json.decode(received.payload, type=Replay))
             elif leaf == "cmd":
-                self._refuse_command(received)
+                self._command(received)
         except msgspec.DecodeError:
             return
 
@@ -370,14 +382,66 @@ class Pump:
             self._taken_seq = min(self._taken_seq, flow.sent)
             self._named.clear()  # who asks again may have missed the names, too
 
-    def _refuse_command(self, received: Received) -> None:
-        """Commands from above come with a later part: each is answered, none is carried out."""
-        if received.retained or self._line is None:
+    # Commands
+
+    def _command(self, received: Received) -> None:
+        """Judge it; what is accepted goes the way of every reading, and its outcome is the reply."""
+        try:
+            command = commands.decode(received.payload)
+        except ValueError as error:
+            self._reply("", "refused", f"not a command: {error}")
             return
-        command = msgspec.json.decode(received.payload)
-        number = str(command.get("id", "")) if isinstance(command, dict) else ""
-        reply = topics.Reply(number, "refused", "this version carries out no commands")
-        self._line.publish(self._address.topic("up/reply"), topics.encode(reply))
+        if reason := commands.refusal(command, self._standing(command), retained=received.retained):
+            self._reply(command.id, "refused", reason)
+            return
+        self._given[command.issuer] = command.cmd_seq
+        body = {
+            "issuer": command.issuer,
+            "cmd_seq": command.cmd_seq,
+            "type": command.type,
+            "body": command.body,
+        }
+        self._outlet.offer([Document(COMMAND_KIND, command.id, body)], time.monotonic())
+
+    def _standing(self, command: commands.Command) -> commands.Standing:
+        stamp = self._clock.now()
+        highest = feed.highest_commands(self._ledger)
+        highest[command.issuer] = max(highest.get(command.issuer, 0), self._given.get(command.issuer, 0))
+        return commands.Standing(
+            gateway=f"{self._address.tenant}/{self._address.store}/{self._address.gateway}",
+            now_utc=None if stamp.quality == "none" else topics.moment(stamp.wall_us),
+            allowed=ISSUERS,
+            highest=highest,
+            done=feed.command_result(self._ledger, command.id),
+        )
+
+    def _hear_core(self, now_s: float) -> None:
+        """Outcomes of commands that became readings."""
+        self._outlet.flush(now_s)
+        for reading, outcome in self._outlet.receive(now_s)[0]:
+            if isinstance(reading, Document):
+                result = "refused" if outcome.code in NOT_DONE else "done"
+                self._reply(reading.external_id, result, outcome.text)
+
+    def _reply(self, correlation: str, result: str, reason: str) -> None:
+        self._replies.append(topics.Reply(correlation, result, reason))
+
+    def _send_replies(self, now_s: float) -> None:
+        """Not numbered: who hears no reply gives the command again, and hears what became of it."""
+        while self._replies and self._window.open:
+            reply = self._replies.popleft()
+            body = topics.sealed(
+                self._address,
+                id=f"{self._address.client_id}-reply-{reply.correlation or self._clock.now().hlc}",
+                type=topics.REPLY_TYPE,
+                at_us=self._clock.now().wall_us,
+                lane=REPLIES,
+                epoch=self._epoch.id,
+                seq=0,
+                boot=self._boot_id,
+                data=topics.encode(reply),
+            )
+            self._publish(OUTBOX_TOPIC[REPLIES], body, now_s)
 
     # Who we are
 

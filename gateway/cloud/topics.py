@@ -146,6 +146,7 @@ class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 LEDGER_TYPE = "storekeeper.ledger.events.v1"
 DIGEST_TYPE = "storekeeper.ledger.digest.v1"
+REPLY_TYPE = "storekeeper.command.reply.v1"
 encode = msgspec.json.Encoder().encode
 
 

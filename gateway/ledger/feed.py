@@ -159,6 +159,18 @@ def newest_outbox(ledger: sqlite3.Connection) -> dict[str, int]:
     return dict(ledger.execute("SELECT lane, max(seq) FROM outbox GROUP BY lane").fetchall())
 
 
+def highest_commands(ledger: sqlite3.Connection) -> dict[str, int]:
+    """The number of the newest command that was carried out, by issuer."""
+    return dict(ledger.execute("SELECT issuer, max(cmd_seq) FROM command_seen GROUP BY issuer").fetchall())
+
+
+def command_result(ledger: sqlite3.Connection, command_id: str) -> dict[str, str]:
+    """What became of this command: {id: result}, empty when it was not carried out."""
+    return dict(
+        ledger.execute("SELECT cmd_id, result FROM command_seen WHERE cmd_id = ?", (command_id,)).fetchall()
+    )
+
+
 def digests(ledger: sqlite3.Connection) -> tuple[int, int, list[LocationDigest]]:
     """(epoch, seq, digest of every location that holds something), all of one moment."""
     ledger.execute("BEGIN")
