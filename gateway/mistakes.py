@@ -95,7 +95,10 @@ def told(page: Page, subject: Subject, error: Any) -> Problem:
 
 
 def unreadable(path: Path, error: OSError) -> Problem:
-    said = f"the file cannot be read: {error.strerror}; say another one: -c FILE"
+    remedy = "say another one: -c FILE"
+    if isinstance(error, PermissionError):
+        remedy = "try as the service's user: sudo -u storekeeper storekeeper ..."
+    said = f"the file cannot be read: {error.strerror}; {remedy}"
     return Problem(str(path), 0, 0, said, "SK-C08")
 
 

@@ -463,6 +463,34 @@ def test_settings_are_read_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert load(path).settings.ledger.data_dir == Path("/proc/none")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_what_root_keeps_is_still_the_services(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    path = tmp_path / "config.toml"
+    path.write_text(GOOD)
+
+    load(path)
+
+    kept = (tmp_path / KEPT_NAME).stat()
+    assert (kept.st_uid, kept.st_gid, kept.st_mode & 0o777) == (65534, 65534, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_settings_of_the_service_are_not_for_everybody(tmp_path: Path) -> None:
+    folder = tmp_path / "etc"
+    folder.mkdir(mode=0o700)
+    path = folder / "config.toml"
+    path.write_text(GOOD)
+    os.seteuid(65534)
+    try:
+        (problem,) = check(path).problems
+    finally:
+        os.seteuid(0)
+
+    assert problem.code == "SK-C08"
+    assert "Permission denied; try as the service's user" in problem.text
+
+
 def test_paths_are_meant_from_the_config_file(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('[ledger]\ndata_dir = "shop"\n[mqtt]\npassword_file = "../secret"\n')
