@@ -387,12 +387,14 @@ class Writer:
         """After a failed write: give up the ballast if the disk is full, open anew, see what is there."""
         self._broken = True
         full = getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or self._disk_is_full()
-        released = full and self._ballast.release()
+        if full:
+            self._ballast.release()
         self.mend()
         if batch.rows and (self.last_seq, self.last_hash) == (batch.last_seq, batch.last_hash):
-            if self._is_on_disk():
+            if self._log_is_in_the_book():  # what can be read after a failed flush may never reach the disk
                 return  # the commit had come through after all
-        elif released:
+        elif full:
+            self._log_is_in_the_book()  # makes room, too
             try:
                 self._write(batch)
                 return
@@ -408,8 +410,8 @@ class Writer:
             f"the ledger cannot be written ({error}): scans are NOT counted  [SK-L02]"
         ) from error
 
-    def _is_on_disk(self) -> bool:
-        """After a failed flush a page that can be read may never reach the disk: write it anew and see."""
+    def _log_is_in_the_book(self) -> bool:
+        """Write every page of the log into the database file, flush that, and empty the log."""
         try:
             (busy, _, _) = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.OperationalError:
