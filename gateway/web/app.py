@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from gateway.config import Settings
 from gateway.web.face import Face
@@ -93,6 +93,8 @@ async def no_ledger(request: Request, error: Exception) -> Response:
 
 
 async def bad_form(request: Request, error: Exception) -> Response:
+    if request.headers.get("accept", "").startswith("application/json"):
+        return JSONResponse({"code": "refused", "text": str(error), "about": ""}, 400)
     return Response(f"{error}\n", 400, media_type="text/plain")
 
 

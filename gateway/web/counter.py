@@ -57,7 +57,6 @@ class Line:
     left: int | None = None
     times: int = 1
     undone: bool = False
-    note: str = ""
     about: str = ""
     seq: int = 0
 
@@ -191,7 +190,9 @@ def parked_lines(scans: Iterable[ParkedScan]) -> list[Line]:
 
 
 def note_line(event: Event) -> Line:
-    return Line(event.wall_us, event.code, event.mode, event.about, note=event.text, sku=event.sku)
+    """What happened without changing stock; a late acknowledgement is told by its text alone."""
+    name = event.text if event.code == "late" else event.about
+    return Line(event.wall_us, event.code, event.mode, name, sku=event.sku)
 
 
 def card_of_event(ledger: sqlite3.Connection, event: Event, mode: str) -> Card:
@@ -216,9 +217,7 @@ def card_of_line(ledger: sqlite3.Connection, lines: Sequence[Line], mode: str) -
     if line is None:
         return Card("ready", mode)
     item = queries.item(ledger, line.sku) if line.sku else None
-    return Card(
-        line.code, line.mode, line.at_us, item, line.name, line.about, line.change, line.left, line.note
-    )
+    return Card(line.code, line.mode, line.at_us, item, line.name, line.about, line.change, line.left)
 
 
 def enrich(ledger: sqlite3.Connection, card: Card, loc: str, soon_day: str) -> Card:

@@ -37,12 +37,20 @@
     const body = new URLSearchParams({ code: value, station: form.elements.station.value, id: once() });
     try {
       const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "application/json" } });
-      const said = await answer.json();
-      if (!answer.ok) kiosk.querySelector('[data-region="said"]').textContent = said.text;
-      if (answer.status === 503) storekeeper.lost.hidden = false;
+      if (!answer.ok) tell((await answer.json()).text);
     } catch {
       storekeeper.lost.hidden = false;
     }
+  };
+
+  // What the page itself has to say: nobody answered, or the form was refused. Outcomes come as frames.
+  let telling;
+  const tell = (text) => {
+    const told = document.getElementById("told");
+    told.textContent = text;
+    told.hidden = false;
+    clearTimeout(telling);
+    telling = setTimeout(() => { told.hidden = true; }, 12000);
   };
   const once = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16).padStart(8, "0")).join("");
 
