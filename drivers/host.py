@@ -24,6 +24,7 @@ from drivers.contract import (
     ConfigError,
     Decoder,
     DeviceGone,
+    Document,
     EventDriver,
     Garbled,
     Health,
@@ -229,7 +230,8 @@ class Host:
                     idle_s = now_s
                     self._take(decoder.idle(now_s), now_s)
                 if answers := self._talk(now_s):
-                    if voices and (beeps := b"".join(voices.voice(one.outcome) for one in answers)):
+                    heard = [one.outcome for one in answers if _is_of_a_person(one.reading)]
+                    if voices and (beeps := b"".join(map(voices.voice, heard))):
                         transport.write(beeps)
                     self._voiced.through(self._outlet.settled_through)
                 self._voice_what_is_owed(voice)
@@ -283,7 +285,8 @@ class Host:
         answers, others = self._outlet.receive(now_s)
         answers = [_with_subject(answer) for answer in answers]
         for answer in answers:
-            self._feedback.give(answer.outcome)
+            if _is_of_a_person(answer.reading):
+                self._feedback.give(answer.outcome)
             self._till.answered(answer)
         for news in self._till.news():
             self._feedback.give(news)
@@ -333,6 +336,11 @@ class Host:
         while (left_s := until_s - time.monotonic()) > 0 and not self._stop.is_set():
             self._poller.poll(int(left_s * 1000) + 1)
             self._talk(time.monotonic())
+
+
+def _is_of_a_person(reading: AnyReading) -> bool:
+    """Somebody waits for the beep. A device's word about itself, or a weight that came by, is silent."""
+    return isinstance(reading, Scan | Garbled | Document)
 
 
 def _with_subject(answer: Answered) -> Answered:
