@@ -35,6 +35,7 @@ SLOW_COMMIT_MS = 50.0  # the tone comes later than a clerk's next move
 COMMITS_TIMED = 20
 BACKUP_DAYS_OLD = 7
 SYNC_HOURS_OLD = 24
+FORECAST_HOURS_OLD = 48
 CPU_CELSIUS_HOT = 80
 CONNECT_TIMEOUT_S = 2.0
 IMPORT_TIMEOUT_S = 60
@@ -146,6 +147,20 @@ def onnxruntime(settings: Settings) -> Iterator[Finding]:
         f"onnxruntime does not load ({last}); counting needs no forecast",
         "pip install 'storekeeper[models]'",
     )
+
+
+def forecast(settings: Settings) -> Iterator[Finding]:
+    """Made anew each night by a process of its own; counting needs none."""
+    path = settings.ledger.data_dir / "forecast.db"
+    if not path.exists():
+        yield Finding("ok", "forecast", "none yet; it is made at night")
+        return
+    hours = (time.time() - path.stat().st_mtime) / 3600
+    if hours > FORECAST_HOURS_OLD:
+        remedy = "storekeeper model train says why"
+        yield Finding("warn", "forecast", f"not made anew for {_span(hours)}", remedy)
+    else:
+        yield Finding("ok", "forecast", f"made {_span(hours)} ago")
 
 
 def ledger(settings: Settings) -> Iterator[Finding]:
@@ -415,6 +430,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     packages,
     sqlite,
     onnxruntime,
+    forecast,
     disk,
     commits,
     ledger,

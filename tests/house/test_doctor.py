@@ -216,6 +216,14 @@ def test_an_old_backup_is_named(shop: Settings) -> None:
     assert only(doctor.backup(shop), "warn").text == "newest monday.db, 9 days old"
 
 
+def test_a_forecast_that_is_not_made_any_more_is_named(shop: Settings) -> None:
+    forecast = shop.ledger.data_dir / "forecast.db"
+    forecast.write_bytes(b"")
+    os.utime(forecast, (time.time() - 4 * DAY_S,) * 2)
+
+    assert only(doctor.forecast(shop), "warn").text == "not made anew for 4 days"
+
+
 def test_the_program_that_has_the_port_is_named(shop: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
