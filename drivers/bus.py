@@ -269,9 +269,12 @@ class Inlet:
         except ValueError:  # not two frames: not one of ours
             return b"", msgspec.DecodeError("not a bus message")
         try:
-            return peer, decode_upward(body)
+            message = decode_upward(body)
         except msgspec.DecodeError as error:
             return peer, error
+        if isinstance(message, Delivery) and len(message.ages_ms) != len(message.readings):
+            return peer, msgspec.DecodeError("a delivery whose readings and ages do not match")
+        return peer, message
 
     def send(self, peer: bytes, message: Downward) -> None:
         """To a peer that may be gone: then nobody needs it."""
