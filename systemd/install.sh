@@ -94,7 +94,7 @@ create_user() {
             useradd --system --home-dir "$state" --no-create-home --shell /usr/sbin/nologin storekeeper
     fi
     local group
-    for group in input dialout i2c gpio; do
+    for group in input dialout audio i2c gpio; do
         getent group "$group" >/dev/null || continue
         id -nG storekeeper 2>/dev/null | grep -qw "$group" && continue
         change "user storekeeper into group $group" usermod -aG "$group" storekeeper

@@ -139,7 +139,7 @@ def test_nobody_at_the_screen_is_given_the_devices() -> None:
     rules = [line for line in RULES.read_text().splitlines() if line and not line.startswith("#")]
 
     giving = [rule for rule in rules if "GROUP=" in rule]
-    assert len(giving) == 3
+    assert len(giving) == 5
     assert all('TAG-="uaccess"' in rule and 'MODE="0660"' in rule for rule in giving)
     assert all(
         re.fullmatch(r'[A-Z]+(\{\w+\})?(==|!=|=|\+=|-=)"[^"]*"', part)
