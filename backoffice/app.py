@@ -15,7 +15,6 @@ from backoffice.store import GatewayView, StockView
 from backoffice.store_sqlite import SqliteStore
 
 TEMPLATES = Path(__file__).parent / "templates"
-FRESH_S = 90.0  # an online gateway says something at least this often
 REFRESH_S = 3
 
 
@@ -35,7 +34,10 @@ def build(database: Path) -> FastAPI:
         with store(database) as opened:
             gateways, stock = opened.gateways(), opened.stock()
         return pages.get_template("stores.html").render(
-            stores=[_card(one) for one in gateways], rows=_table(stock), refresh_s=REFRESH_S
+            cards=[_card(one) for one in gateways],
+            stores=sorted({one.store for one in stock}),
+            rows=_table(stock),
+            refresh_s=REFRESH_S,
         )
 
     @app.get("/api/gateways")
@@ -72,9 +74,11 @@ def _card(one: GatewayView) -> dict[str, Any]:
         items = "item" if one.discrepancies == 1 else "items"
         state, words = "problem", f"{one.discrepancies} {items} counted differently there and here"
     elif not one.online:
-        state, words = "offline", f"offline since {_ago(one.heard_us)}; its shop goes on counting"
+        state, words = "offline", "offline; its shop goes on counting"
+    elif behind:
+        state, words = "behind", f"{behind:,} movements behind"
     else:
-        state, words = "online", f"{behind} movements behind" if behind else "up to date"
+        state, words = "online", "up to date"
     agreed = f"equal at movement {one.digest_seq:,}" if one.digest_seq is not None else "not compared yet"
     return {
         "name": name,
@@ -83,6 +87,7 @@ def _card(one: GatewayView) -> dict[str, Any]:
         "words": words,
         "held": one.held,
         "agreed": agreed,
+        "heard": _ago(one.heard_us),
     }
 
 
@@ -99,7 +104,14 @@ def _table(stock: list[StockView]) -> list[dict[str, Any]]:
 
 
 def _ago(us: int) -> str:
-    minutes = int((time.time() - us / 1e6) / 60)
-    if minutes < 1:
-        return "just now"
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+    """How long ago something was heard, in words."""
+    if not us:
+        return "not heard yet"
+    seconds = time.time() - us / 1e6
+    if seconds < 60:
+        return "heard just now"
+    if seconds < 120 * 60:
+        return f"heard {seconds / 60:.0f} min ago"
+    if seconds < 48 * 3600:
+        return f"heard {seconds / 3600:.0f} h ago"
+    return f"heard {seconds / 86_400:.0f} days ago"

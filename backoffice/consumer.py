@@ -139,6 +139,7 @@ class Consumer:
         self._peers: dict[str, Peer] = {}
         self._to_ack: set[tuple[str, str]] = set()
         self._answers: list[Answer] = []
+        self._spoke: set[str] = set()
         self.skipped = 0  # messages that made no sense
 
     def connected(self, *, session_present: bool) -> None:
@@ -156,6 +157,8 @@ class Consumer:
         address, leaf = parsed
         source = f"{address.tenant}/{address.store}/{address.gateway}"
         peer = self._peers.setdefault(source, Peer(address))
+        if not retained:
+            self._spoke.add(source)
         try:
             if leaf == "state":
                 self._heard_state(source, peer, msgspec.json.decode(payload, type=State), retained=retained)
@@ -172,6 +175,9 @@ class Consumer:
 
     def settle(self) -> list[Answer]:
         """Make it durable; what may be published now."""
+        for source in self._spoke:
+            self._store.heard(source, time.time_ns() // 1000)
+        self._spoke.clear()
         self._store.commit()
         answers, self._answers = self._answers, []
         for source, lane in sorted(self._to_ack):
@@ -182,14 +188,9 @@ class Consumer:
         return answers
 
     def _heard_state(self, source: str, peer: Peer, state: State, *, retained: bool) -> None:
-        now_us = time.time_ns() // 1000
+        newest = state.seq.get(LEDGER, 0)
         self._store.heard_state(
-            source,
-            online=state.online,
-            boot_id=state.boot_id,
-            sw=state.sw,
-            newest=state.seq.get(LEDGER, 0),
-            now_us=now_us,
+            source, online=state.online, boot_id=state.boot_id, sw=state.sw, newest=newest
         )
         if not state.online:
             return
@@ -207,8 +208,8 @@ class Consumer:
                 replay = Replay(state.epoch, lane, self._store.cursor(source, lane).seq + 1)
                 self._answers.append(self._answer(source, "down/replay", replay))
             self._answers.append(self._answer(source, "down/replay", Replay(state.epoch, DIGESTS)))
-        if not retained and state.seq.get(LEDGER, 0) < cursor.seq:  # a retained one may be long out of date
-            text = f"holds {state.seq.get(LEDGER, 0)} movements, {cursor.seq} came from it: restored?"
+        if not retained and newest < cursor.seq:  # a retained one may be long out of date
+            text = f"holds {newest} movements, {cursor.seq} came from it: restored?"
             self._bar(source, state.boot_id, text)
 
     def _heard_ledger(self, source: str, peer: Peer, envelope: EnvelopeIn) -> None:

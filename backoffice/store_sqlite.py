@@ -76,14 +76,19 @@ class SqliteStore:
             (source, lane, cursor.epoch, cursor.seq, cursor.hash),
         )
 
-    def heard_state(
-        self, source: str, *, online: bool, boot_id: str, sw: str, newest: int, now_us: int
-    ) -> None:
+    def heard(self, source: str, now_us: int) -> None:
         self._db.execute(
-            """INSERT INTO gateway (source, online, boot_id, sw, newest, heard_us) VALUES (?, ?, ?, ?, ?, ?)
+            """INSERT INTO gateway (source, heard_us) VALUES (?, ?)
+               ON CONFLICT DO UPDATE SET heard_us = excluded.heard_us""",
+            (source, now_us),
+        )
+
+    def heard_state(self, source: str, *, online: bool, boot_id: str, sw: str, newest: int) -> None:
+        self._db.execute(
+            """INSERT INTO gateway (source, online, boot_id, sw, newest, heard_us) VALUES (?, ?, ?, ?, ?, 0)
                ON CONFLICT DO UPDATE SET online = excluded.online, boot_id = excluded.boot_id,
-               sw = excluded.sw, newest = excluded.newest, heard_us = excluded.heard_us""",
-            (source, int(online), boot_id, sw, newest, now_us),
+               sw = excluded.sw, newest = excluded.newest""",
+            (source, int(online), boot_id, sw, newest),
         )
 
     def bar(self, source: str, boot_id: str, problem: str, now_us: int) -> None:
