@@ -6,16 +6,9 @@ the forecasts of the night before.
 
 from __future__ import annotations
 
-import os
-
-for _name in (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-):  # before numpy: one core is the worker's, the rest the shop's
-    os.environ.setdefault(_name, "1")
-
 import argparse
 import json
+import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -28,9 +21,15 @@ if TYPE_CHECKING:
     from models.worker import Shop
 
 NICE = 10
+ONE_CORE = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+)  # read by numpy when it is imported: the rest is the shop's
 
 
 def main(argv: list[str] | None = None) -> int:
+    for name in ONE_CORE:
+        os.environ.setdefault(name, "1")
     arguments = _parser().parse_args(argv)
     if hasattr(os, "nice"):
         os.nice(NICE)
@@ -209,9 +208,8 @@ def _item(arguments: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
         return 0
     rule = " (simple rule: the model is no better here)" if found["simple_rule"] else ""
-    print(
-        f"{arguments.sku}: {found['model']}{rule}, from {found['last_day']}, last weeks' error {found['error_units']} a day"
-    )
+    error = f"last weeks' error {found['error_units']} a day"
+    print(f"{arguments.sku}: {found['model']}{rule}, from {found['last_day']}, {error}")
     print("  ".join(f"{name} {units:+.2f}" for name, units in dict(found["pieces"]).items() if units))
     for day in found["days"]:
         print(f"{day['day']}  {day['mean']:8.2f}   10-90 %: {day['q10']:.1f} to {day['q90']:.1f}")

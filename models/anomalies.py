@@ -17,6 +17,7 @@ from models.panel import Floats, Panel
 FALSE_SHARE = 0.05
 FORTNIGHT_DAYS = 14
 EXPECTED_UNITS_MIN = 0.02
+DOUBLE_UNITS_MIN = 4.0  # below this, twice the usual is an ordinary day
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Anomaly:
 
 
 def candidates(panel: Panel, snapshot: Snapshot, mean: Floats, quantiles: Floats) -> list[Anomaly]:
-    """Every test of every item, improbable or not; `benjamini_hochberg` chooses. The look was made before `mean`'s days.
+    """Every test of every item, improbable or not; `Screening` chooses. The look was made before `mean`'s days.
 
     mean (items, days), quantiles (items, days, LEVELS): the forecast of the last days of the panel.
     """
@@ -52,33 +53,68 @@ def candidates(panel: Panel, snapshot: Snapshot, mean: Floats, quantiles: Floats
     z = count_z(total, wanted, phi * 1.5)
     run, run_mean = _zero_run(y, mean)
     z_run = count_z(np.zeros_like(run_mean), run_mean, phi * 1.5)
-    for row, sku in enumerate(panel.keys):
-        if not snapshot.known[row] or (expected[row] < EXPECTED_UNITS_MIN and wanted[row] < EXPECTED_UNITS_MIN):
+
+    def add(
+        row: int, kind: str, units: float, mean_units: float, bounds: tuple[float, float], p: float, text: str
+    ) -> None:
+        found.append(Anomaly(panel.keys[row], last_day, kind, units, mean_units, *bounds, p, text))
+
+    for row in range(len(panel.keys)):
+        if not snapshot.known[row] or max(expected[row], wanted[row]) < EXPECTED_UNITS_MIN:
             continue
+        mean_day, mean_fortnight = float(expected[row]), float(wanted[row])
         if np.isfinite(yesterday[row]):
-            double = abs(yesterday[row] - 2 * expected[row]) <= 0.15 * expected[row] and expected[row] >= 4
-            kind = "double_booking" if double else "spike"
-            text = f"sold {yesterday[row]:.0f}; {low[row]:.1f} to {high[row]:.1f} were likely"
-            found.append(Anomaly(sku, last_day, kind, float(yesterday[row]), float(expected[row]), float(low[row]), float(high[row]), float(p_high[row]), text))  # fmt: skip
-        half = 2.6 * float(np.sqrt(phi[row] * 1.5 * max(wanted[row], 0.1)))
-        bounds = (max(0.0, float(wanted[row]) - half), float(wanted[row]) + half)
-        kind = "level_up" if z[row] > 0 else "level_down"
+            units, bounds = float(yesterday[row]), (float(low[row]), float(high[row]))
+            double = abs(units - 2 * mean_day) <= 0.15 * mean_day and mean_day >= DOUBLE_UNITS_MIN
+            text = f"sold {units:.0f}; {bounds[0]:.1f} to {bounds[1]:.1f} were likely"
+            add(
+                row,
+                "double_booking" if double else "spike",
+                units,
+                mean_day,
+                bounds,
+                float(p_high[row]),
+                text,
+            )
+        half = 2.6 * float(np.sqrt(phi[row] * 1.5 * max(mean_fortnight, 0.1)))
+        bounds = (max(0.0, mean_fortnight - half), mean_fortnight + half)
         text = f"{total[row]:.0f} in {FORTNIGHT_DAYS} days; {bounds[0]:.0f} to {bounds[1]:.0f} were likely"
-        found.append(Anomaly(sku, last_day, kind, float(total[row]), float(wanted[row]), *bounds, 2 * normal_tail(abs(float(z[row]))), text))  # fmt: skip
+        p = 2 * normal_tail(abs(float(z[row])))
+        add(
+            row,
+            "level_up" if z[row] > 0 else "level_down",
+            float(total[row]),
+            mean_fortnight,
+            bounds,
+            p,
+            text,
+        )
         if run[row] >= 2:
-            text = f"nothing sold on {int(run[row])} open days; about {run_mean[row]:.1f} were expected"
-            found.append(Anomaly(sku, last_day, "stop", 0.0, float(run_mean[row]), 0.0, float(run_mean[row]), normal_tail(-float(z_run[row])), text))  # fmt: skip
+            missed = float(run_mean[row])
+            text = f"nothing sold on {int(run[row])} open days; about {missed:.1f} were expected"
+            add(row, "stop", 0.0, missed, (0.0, missed), normal_tail(-float(z_run[row])), text)
     return found
 
 
-def benjamini_hochberg(tests: list[Anomaly], share: float = FALSE_SHARE) -> list[Anomaly]:
-    """The improbable ones: of those said, about `share` are false at most."""
-    ordered = sorted(tests, key=lambda test: (test.p, test.sku, test.kind))
-    kept = 0
-    for rank, test in enumerate(ordered, 1):
-        if test.p <= share * rank / len(ordered):
-            kept = rank
-    return ordered[:kept]
+class Screening:
+    """All tests of one night: the number of all of them counts, only the improbable ones are remembered."""
+
+    def __init__(self, share: float = FALSE_SHARE) -> None:
+        self.share = share
+        self.count = 0
+        self._odd: list[Anomaly] = []
+
+    def add(self, tests: list[Anomaly]) -> None:
+        self.count += len(tests)
+        self._odd += [test for test in tests if test.p <= self.share]
+
+    def improbable(self) -> list[Anomaly]:
+        """Benjamini-Hochberg: of those said, about `share` are false at most."""
+        ordered = sorted(self._odd, key=lambda test: (test.p, test.sku, test.kind))
+        kept = max(
+            (n for n, test in enumerate(ordered, 1) if test.p <= self.share * n / self.count), default=0
+        )
+        return ordered[:kept]
 
 
 def upper_tail(y: Floats, quantiles: Floats) -> Floats:

@@ -66,7 +66,7 @@ def read_bench(folder: Path) -> Bench:
 
 def backtest(
     bench: Bench, shipped: Model, spans: tuple[int, ...], history_days: int | None = None, seed: int = 0
-) -> Iterator[tuple[int, Panel, Forecast]]:
+) -> Iterator[tuple[Panel, Forecast]]:
     """At each origin: learn as a gateway would have on that night, then forecast."""
     for origin in bench.origins:
         panel = launched(bench.panel.seen_at(origin, history_days))
@@ -74,7 +74,7 @@ def backtest(
         windows = [(start, span) for span in spans for start in range(0, bench.horizon_days - span + 1, span)]
         windows += [(0, span) for span in spans if span > bench.horizon_days]
         reach = max([bench.horizon_days, *spans])
-        yield origin, panel, blend(look_ahead(panel, model, reach), calibration, model, windows)
+        yield panel, blend(look_ahead(panel, model, reach), calibration, model, windows)
 
 
 def launched(panel: Panel) -> Panel:
@@ -83,12 +83,12 @@ def launched(panel: Panel) -> Panel:
     return panel if len(rows) == len(panel.keys) else panel.take(rows)
 
 
-def write_predictions(bench: Bench, runs: Iterator[tuple[int, Panel, Forecast]], out: Path) -> None:
+def write_predictions(bench: Bench, runs: Iterator[tuple[Panel, Forecast]], out: Path) -> None:
     """The judge's rows: one a day, and one with `cum` for each sum that ends within the horizon."""
     import pandas  # extra `bench`
 
     frames = []
-    for origin, panel, forecast in runs:
+    for panel, forecast in runs:
         last = panel.last_day
         tables = [
             (1, index + 1, forecast.mean[:, index], forecast.quantiles[:, index])

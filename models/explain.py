@@ -16,9 +16,7 @@ from models.store import ItemNote
 WEEK_DAYS = 7
 NEAR = 0.02  # errors closer than this share are called equal, and then the simple rule is said to do
 SEASON = tuple(
-    len(ITEM_FEATURES) + TARGET_FEATURES.index(n)
-    for n in TARGET_FEATURES
-    if n.startswith(("year_", "xmas_"))
+    len(ITEM_FEATURES) + TARGET_FEATURES.index(n) for n in TARGET_FEATURES if n.startswith(("year_", "xmas_"))
 )
 PRICE = (ITEM_FEATURES.index("price_ratio"),)
 
@@ -76,7 +74,9 @@ def pieces_of(
         )
 
 
-def _counterfactual(model: Model, snapshot: Snapshot, columns: tuple[int, ...], graph: Graph | None) -> Floats:
+def _counterfactual(
+    model: Model, snapshot: Snapshot, columns: tuple[int, ...], graph: Graph | None
+) -> Floats:
     """(items,) units a day that the network adds because of these inputs: with them less without them."""
     x = day_inputs(snapshot)
     flat = x.reshape(-1, x.shape[2])
@@ -85,6 +85,8 @@ def _counterfactual(model: Model, snapshot: Snapshot, columns: tuple[int, ...], 
     plain = flat.copy()
     plain[:, columns] = 0
     run = graph.raw if graph else forward
-    means = [read_out(run(model.day, rows).reshape(*x.shape[:2], -1), snapshot.base)[0] for rows in (flat, plain)]
+    means = [
+        read_out(run(model.day, rows).reshape(*x.shape[:2], -1), snapshot.base)[0] for rows in (flat, plain)
+    ]
     out: Floats = ((means[0] - means[1]) * snapshot.open).mean(1) * snapshot.scale
     return out

@@ -26,7 +26,8 @@ TARGET_FEATURES = (
     "base", "weekday_factor", "same_weekday", "mon", "tue", "wed", "thu", "fri", "sat", "sun",
     "promotion", "display", "promotion_before", "promotion_after", "promotion_news", "uplift",
     "holiday", "holiday_before", "holiday_after", "holiday_factor", "school", "school_before",
-    "closed_before", "closed_after", "year_s1", "year_c1", "xmas_before", "xmas_after", "xmas_eve", "ahead", "ahead_log",
+    "closed_before", "closed_after", "year_s1", "year_c1", "xmas_before", "xmas_after",
+    "xmas_eve", "ahead", "ahead_log",
     "year_shop", "year_item", "year_date", "year_weekday", "month_end",
 )  # fmt: skip
 
@@ -34,11 +35,13 @@ DECAYS = np.array(
     [0.85, 0.93, 0.97, 0.99, 0.9975], np.float32
 )  # memories of about 6, 14, 33, 100 and 400 days
 MID, SLOW = 2, 3
-WEEKDAY_DECAY = 0.95  # per occurrence: about 20 weeks
-RECENT_WEEKDAY_DECAY = 0.72
-FACTOR_DECAY = 0.99
+ONE, KEEP_50D = np.float32(1), np.float32(0.98)
+WEEKDAY_DECAY = np.float32(0.95)  # per occurrence: about 20 weeks
+RECENT_WEEKDAY_DECAY = np.float32(0.72)
+FACTOR_DECAY = np.float32(0.99)
 PRIOR_DAYS = 5.0
 RATIO_DAYS = 84
+REFRESH_DAYS = 7
 BASE_FLOOR = 0.02
 LEVEL_FLOOR = 0.01
 YEAR_DAYS = 364
@@ -67,24 +70,15 @@ def snapshots(
 ) -> Iterator[Snapshot]:
     """Replay the days once and look ahead from each origin (ascending)."""
     reach = max(int(origin + ahead.max()) for origin, ahead in zip(origins, aheads, strict=True)) + 2
-    state = _Replay(panel, max(reach, panel.days + 1))
-    day = 0
+    state = Replay(panel, max(reach, panel.days + 1))
     for origin, ahead in zip(origins, aheads, strict=True):
-        while day <= origin:
-            state.advance(day)
-            day += 1
+        state.advance_to(origin)
         yield state.look(origin, ahead)
 
 
-def replay(panel: Panel, reach_days: int) -> _Replay:
-    """The states at the close of the panel's last day."""
-    state = _Replay(panel, reach_days)
-    for day in range(panel.days):
-        state.advance(day)
-    return state
+class Replay:
+    """The states of all items, moved on day by day; `look` reads them."""
 
-
-class _Replay:
     def __init__(self, panel: Panel, reach_days: int) -> None:
         panel = panel.planned_until(reach_days)
         n, days = panel.units.shape
@@ -119,6 +113,8 @@ class _Replay:
         self.price, self.price_now = zeros(n, np.float32), zeros(n, np.float32)
         self.share = zeros(n, np.float32)
         self.index = np.ones(days, np.float32)  # shop: demand over fit, by day
+        self.next_day = 0
+        self.factor, self.up, self.feast = self.weekday_factor(), self.uplift(), self.holiday_factor()
 
     def weekday(self, day: int) -> int:
         return (self.first_weekday + day) % 7
@@ -148,6 +144,12 @@ class _Replay:
         out: Floats = ((self.ho_num + shop * prior) / (self.ho_den + prior)).astype(np.float32)
         return out
 
+    def advance_to(self, last: int) -> None:
+        """Take in the days up to `last`."""
+        for day in range(self.next_day, last + 1):
+            self.advance(day)
+        self.next_day = max(self.next_day, last + 1)
+
     def advance(self, day: int) -> None:
         panel, weekday = self.panel, self.weekday(day)
         y = self.y[:, day]
@@ -155,10 +157,12 @@ class _Replay:
         launched = self.seen[:, day] & ((self.age > 0) | (y > 0))
         counts = launched & ~closed & ~panel.censored[:, day]
         level = self.level()
-        factor, uplift = self.weekday_factor(), self.uplift()
+        if day % REFRESH_DAYS == 0 or day < 28:  # factors move slowly; a look ahead always takes fresh ones
+            self.factor, self.up, self.feast = self.weekday_factor(), self.uplift(), self.holiday_factor()
+        factor, uplift = self.factor, self.up
         kind = np.broadcast_to(_column(self.kind, day), y.shape)
         expected_shape = factor[:, weekday] * uplift[self.rows, kind]
-        fit = level * expected_shape * np.where(holiday, self.holiday_factor(), 1)
+        fit = level * expected_shape * np.where(holiday, self.feast, ONE)
         self.fit[:, day] = np.where(counts, fit, 0)
         settled = counts & (self.age >= 14)
         if settled.any():
@@ -174,7 +178,7 @@ class _Replay:
             self.price = np.where(self.price > 0, 0.98 * self.price + 0.02 * self.price_now, self.price_now)
         self.share = np.where(counts, 0.97 * self.share + 0.03 * (kind > 0), self.share)
         usual = counts & ~holiday
-        keep = np.where(counts, 0.98, 1)
+        keep = np.where(counts, KEEP_50D, ONE)
         self.ho_num = self.ho_num * keep + np.where(counts & holiday, y, 0)
         self.ho_den = self.ho_den * keep + np.where(counts & holiday, level * expected_shape, 0)
         decay = np.where(usual[:, None], DECAYS, 1)
@@ -186,7 +190,7 @@ class _Replay:
         )
         recent = RECENT_WEEKDAY_DECAY
         self._decay_into(self.rw_num, self.rw_den, weekday, recent, usual, y, fresh * expected_shape)
-        keep3 = np.where(usual, FACTOR_DECAY, 1)[:, None]
+        keep3 = np.where(usual, FACTOR_DECAY, ONE)[:, None]
         self.up_num *= keep3
         self.up_den *= keep3
         self.up_num[self.rows, kind] += np.where(usual, y, 0)
@@ -195,21 +199,21 @@ class _Replay:
             self.zero[:, memory] = np.where(
                 usual, rate * self.zero[:, memory] + (1 - rate) * (y == 0), self.zero[:, memory]
             )
-        keep1 = np.where(usual, 0.98, 1)
+        keep1 = np.where(usual, KEEP_50D, ONE)
         error = np.where(usual, y - fit, 0)
         self.res[:, 0] = self.res[:, 0] * keep1 + np.abs(error)
         self.res[:, 1] = self.res[:, 1] * keep1 + error**2
         self.res_den = self.res_den * keep1 + usual
         sold = usual & (y > 0)
-        keep_size = np.where(sold, 0.95, 1)
+        keep_size = np.where(sold, WEEKDAY_DECAY, ONE)
         self.size_num = self.size_num * keep_size + np.where(sold, y, 0)
         self.size_den = self.size_den * keep_size + sold
 
     @staticmethod
     def _decay_into(
-        num: Floats, den: Floats, column: int, rate: float, mask: Flags, y: Floats, expected: Floats
+        num: Floats, den: Floats, column: int, rate: np.float32, mask: Flags, y: Floats, expected: Floats
     ) -> None:
-        keep = np.where(mask, rate, 1)
+        keep = np.where(mask, rate, ONE)
         num[:, column] = num[:, column] * keep + np.where(mask, y, 0)
         den[:, column] = den[:, column] * keep + np.where(mask, expected, 0)
 
@@ -237,7 +241,7 @@ class _Replay:
         )
 
     def _item(self, origin: int, scale: Floats, step: Floats) -> Floats:
-        level, out = self.level(), np.empty((len(scale), len(ITEM_FEATURES)), np.float32)
+        out = np.empty((len(scale), len(ITEM_FEATURES)), np.float32)
         put = dict(zip(ITEM_FEATURES, out.T, strict=True))
         put["level"][:] = np.clip(np.log(scale), -4, 7) / 2
         for name, memory in (("level_6d", 0), ("level_14d", 1), ("level_100d", 3), ("level_400d", 4)):

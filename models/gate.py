@@ -54,8 +54,8 @@ def _loss(y: Floats, quantiles: Floats, step: Floats) -> Floats:
 
 def better(challenger: Trial, rival: Trial, rival_name: str) -> tuple[bool, str]:
     """Whether the challenger takes over, and the sentence that is kept."""
-    both = f"loss of the last {GATE_DAYS} days, unseen by both: challenger {challenger.loss:.4f}, {rival_name} {rival.loss:.4f}"
-    both += f", simple rule {challenger.rule_loss:.4f}"
+    both = f"loss of the last {GATE_DAYS} days, unseen by both: challenger {challenger.loss:.4f}"
+    both += f", {rival_name} {rival.loss:.4f}, simple rule {challenger.rule_loss:.4f}"
     if not np.isfinite(challenger.loss):
         return False, f"{both}; nothing was sold that could be compared"
     if challenger.loss > challenger.rule_loss:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.baselines import RuleForecast, dow_emp_q
-from models.features import ITEM_FEATURES, RATIO_DAYS, Snapshot, replay, snapshots, sorted_quantiles
+from models.features import ITEM_FEATURES, RATIO_DAYS, Replay, Snapshot, snapshots, sorted_quantiles
 from models.network import (
     LEVELS,
     WINDOW_FEATURES,
@@ -40,6 +40,7 @@ RATE = 1.5e-3
 WIDTH_POWER = 0.5
 CLASS_UNITS = (0.5, 3.0)  # volume classes: items below, between, above (units a day)
 CLASSES = len(CLASS_UNITS) + 1
+CHUNK_ITEMS = 256
 DEFAULT_BLEND = (0.85, 0.15, 0.0)  # network, structural rule, DowEmpQ
 BLENDS = (
     (1.0, 0.0, 0.0),
@@ -50,7 +51,12 @@ BLENDS = (
     (0.0, 0.0, 1.0),
 )
 BLEND_TRUST = 0.5  # how far from the default a month of evidence may move a blend
-SUM_BLEND = (0.75, 0.25)  # window network, empirical sums
+SUM_BLEND = (0.5, 0.15, 0.35)  # window network, empirical sums, days as if independent
+SUM_BLENDS = ((1.0, 0.0, 0.0), (0.5, 0.15, 0.35), (0.2, 0.0, 0.8), (0.4, 0.6, 0.0), (0.0, 0.0, 1.0))
+SUM_NARROWING = (
+    0.25  # errors of days are partly shared: a sum of n days is (n / 7) ** this wider than independent ones
+)
+NORMAL_SCORES = (-1.2816, 0.0, 1.2816, 1.6449, 2.3263)  # of LEVELS
 MIXES = (0.25, 0.6, 1.0)  # how far from the shipped weights towards the learned ones
 WIDTH_WINDOWS = ((0, 7), (7, 7), (14, 7), (21, 7), (0, 14), (14, 14))
 WIDTH_ROWS_MIN = 300
@@ -82,7 +88,7 @@ class Calibration:
     mean_blend: Floats  # (CLASSES, 3): network, structural rule, DowEmpQ
     blend: Floats  # (CLASSES, 3): the same for quantiles
     width: Floats  # (CLASSES, LEVELS): factor on each quantile
-    sum_blend: Floats  # (CLASSES, 2): window network, empirical sums
+    sum_blend: Floats  # (CLASSES, 3): window network, empirical sums, days as if independent
     sum_width: Floats  # (CLASSES, LEVELS)
 
     @classmethod
@@ -143,11 +149,11 @@ def _rows_of(panel: Panel, snapshot: Snapshot) -> Rows:
     return Rows(day_inputs(snapshot)[fit], snapshot.base[fit], np.minimum(y / scale, 60)[fit], weight[fit])
 
 
-def day_inputs(snapshot: Snapshot) -> Floats:
+def day_inputs(snapshot: Snapshot, rows: slice = slice(None)) -> Floats:
     """(items, days, features): item features repeated beside those of the target day."""
-    items, days, _ = snapshot.target.shape
-    item = np.broadcast_to(snapshot.item[:, None], (items, days, snapshot.item.shape[1]))
-    return np.concatenate([item, snapshot.target], 2)
+    target, item = snapshot.target[rows], snapshot.item[rows]
+    wide = np.broadcast_to(item[:, None], (*target.shape[:2], item.shape[1]))
+    return np.concatenate([wide, target], 2)
 
 
 def standardise(weights: Weights, x: Floats) -> Weights:
@@ -181,44 +187,67 @@ def fine_tune(
 
 def look_ahead(panel: Panel, model: Model | None, days: int, graph: Graph | None = None) -> Pieces:
     """The three forecasts at the close of the last day of the panel."""
-    ahead = np.arange(1, days + 1)
-    snapshot, spreads = _snapshot_and_spreads(panel, ahead)
-    structural = snapshot.base * snapshot.scale[:, None]
-    rule = dow_emp_q(panel, ahead)
-    if model is None:
-        network_mean, network_quantiles = rule.mean, rule.quantiles
-    else:
-        network_mean, network_quantiles = network_forecast(model.day, snapshot, graph)
-    return Pieces(
-        snapshot=snapshot,
-        means=np.stack([network_mean, structural, rule.mean]),
-        quantiles=np.stack([network_quantiles, structural[..., None] * spreads[0][:, None], rule.quantiles]),
-        rule=rule,
-        sum_spread=spreads[1],
-        volume_class=np.searchsorted(CLASS_UNITS, snapshot.scale),
-    )
+    return looks(panel, model, [(panel.days - 1, days)], graph)[0]
+
+
+def looks(
+    panel: Panel, model: Model | None, views: Sequence[tuple[int, int]], graph: Graph | None = None
+) -> list[Pieces]:
+    """The three forecasts from each (day index, days ahead), ascending; the days are replayed once for all."""
+    reach = max(origin + days for origin, days in views) + 2
+    state = Replay(panel, reach)
+    found = []
+    for origin, days in views:
+        state.advance_to(origin)
+        ahead = np.arange(1, days + 1)
+        snapshot = state.look(origin, ahead)
+        daily, weekly = _spreads(state, origin)
+        structural = snapshot.base * snapshot.scale[:, None]
+        rule = dow_emp_q(panel.seen_at(origin), ahead)
+        network = (
+            (rule.mean, rule.quantiles) if model is None else network_forecast(model.day, snapshot, graph)
+        )
+        found.append(
+            Pieces(
+                snapshot=snapshot,
+                means=np.stack([network[0], structural, rule.mean]),
+                quantiles=np.stack([network[1], structural[..., None] * daily[:, None], rule.quantiles]),
+                rule=rule,
+                sum_spread=weekly,
+                volume_class=np.searchsorted(CLASS_UNITS, snapshot.scale),
+            )
+        )
+    return found
+
+
+def _spreads(state: Replay, origin: int) -> tuple[Floats, Floats]:
+    """(items, LEVELS) twice: quantiles of demand over the structural fit, of days and of rolling weeks."""
+    levels = np.asarray(LEVELS, np.float32)
+    window = slice(max(0, origin + 1 - RATIO_DAYS), origin + 1)
+    fit = state.fit[:, window]
+    y = np.where(fit > 0, state.y[:, window], 0)
+    weeks = _ratio(_rolling(y, 7), _rolling(fit, 7))
+    return sorted_quantiles(_ratio(y, fit), levels), sorted_quantiles(weeks, levels)
 
 
 def network_forecast(
     weights: Weights, snapshot: Snapshot, graph: Graph | None = None
 ) -> tuple[Floats, Floats]:
     """Mean (items, days) and quantiles (items, days, LEVELS) in units; the graph in onnxruntime where it is given."""
-    x = day_inputs(snapshot)
-    flat = x.reshape(-1, x.shape[2])
-    raw = (graph.raw(weights, flat) if graph else forward(weights, flat)).reshape(*x.shape[:2], -1)
-    mean, quantiles = read_out(raw, snapshot.base)
-    scale = np.where(snapshot.open, snapshot.scale[:, None], 0)
-    return mean * scale, quantiles * scale[..., None]
-
-
-def _snapshot_and_spreads(panel: Panel, ahead: NDArray[np.int64]) -> tuple[Snapshot, tuple[Floats, Floats]]:
-    state = replay(panel, panel.days - 1 + int(ahead.max()) + 2)
-    levels = np.asarray(LEVELS, np.float32)
-    window = slice(max(0, panel.days - RATIO_DAYS), panel.days)
-    fit, y = state.fit[:, window], np.where(state.fit[:, window] > 0, state.y[:, window], 0)
-    daily = sorted_quantiles(_ratio(y, fit), levels)
-    weekly = sorted_quantiles(_ratio(_rolling(y, 7), _rolling(fit, 7)), levels)
-    return state.look(panel.days - 1, ahead), (daily, weekly)
+    items, days = snapshot.base.shape
+    means = np.empty((items, days), np.float32)
+    quantiles = np.empty((items, days, len(LEVELS)), np.float32)
+    for first in range(
+        0, items, CHUNK_ITEMS
+    ):  # the inputs of many items at once would be the largest array of all
+        rows = slice(first, first + CHUNK_ITEMS)
+        x = day_inputs(snapshot, rows)
+        flat = x.reshape(-1, x.shape[2])
+        raw = graph.raw(weights, flat) if graph else forward(weights, flat)
+        scale = np.where(snapshot.open[rows], snapshot.scale[rows, None], 0)
+        mean, spread = read_out(raw.reshape(*x.shape[:2], -1), snapshot.base[rows])
+        means[rows], quantiles[rows] = mean * scale, spread * scale[..., None]
+    return means, quantiles
 
 
 def _ratio(y: Floats, fit: Floats) -> Floats:
@@ -250,17 +279,17 @@ def blend(
     sums = {}
     for start, span in spans:
         total = mean[:, start : start + span].sum(1)
-        spread = empirical_sum(pieces, total, span)
-        if model is not None:
-            network = network_sum(pieces, mean, model.window, start, span, graph)
-            weights = calibration.sum_blend[kind]
-            spread = (network * weights[:, :1] + spread * weights[:, 1:]) * calibration.sum_width[kind]
+        if model is None:
+            spread = empirical_sum(pieces, total, span)
+        else:
+            three = sum_pieces(pieces, mean, quantiles, model.window, start, span, graph)
+            spread = np.einsum("miq,im->iq", three, calibration.sum_blend[kind]) * calibration.sum_width[kind]
         sums[start, span] = total, np.maximum.accumulate(spread, -1)
     return Forecast(mean, quantiles, pieces.rule.mean, pieces.rule.quantiles, sums)
 
 
 def window_inputs(snapshot: Snapshot, mean: Floats, start: int, span: int) -> tuple[Floats, Floats]:
-    """Inputs (items, ITEM + WINDOW) and base (items,) in units of scale a day, of the days start .. start + span - 1."""
+    """Inputs (items, ITEM + WINDOW) and base (items,), in units of scale a day, of `span` days from `start`."""
     days = slice(start, start + span)
     daily = mean[:, days] / snapshot.scale[:, None]
     base = daily.mean(1)
@@ -284,6 +313,25 @@ def network_sum(
     _, quantiles = read_out(graph.raw(weights, x) if graph else forward(weights, x), base)
     out: Floats = quantiles * (pieces.snapshot.scale * span)[:, None]
     return out
+
+
+def sum_pieces(
+    pieces: Pieces,
+    mean: Floats,
+    quantiles: Floats,
+    weights: Weights,
+    start: int,
+    span: int,
+    graph: Graph | None = None,
+) -> Floats:
+    """(3, items, LEVELS) units: the three estimates that are blended."""
+    days = slice(start, start + span)
+    total = mean[:, days].sum(1)
+    network = network_sum(pieces, mean, weights, start, span, graph)
+    deviation = np.maximum(quantiles[:, days, 2] - quantiles[:, days, 1], 0) / NORMAL_SCORES[2]
+    deviation = np.sqrt((deviation**2).sum(1)) * max(span / 7, 1.0) ** SUM_NARROWING
+    normal = total[:, None] + deviation[:, None] * np.asarray(NORMAL_SCORES, np.float32)
+    return np.stack([network, empirical_sum(pieces, total, span), np.maximum(normal, 0)])
 
 
 def empirical_sum(pieces: Pieces, total: Floats, span: int) -> Floats:
@@ -354,21 +402,22 @@ def mixed(a: Model, b: Model, share: float) -> Model:
 
 
 def _holdout_loss(panel: Panel, model: Model) -> float:
-    looks = _looks(panel, model)
-    inside = [(pieces, y, np.arange(len(y))) for pieces, y in looks]
+    inside = [(pieces, y, np.arange(len(y))) for pieces, y in _looks(panel, model)]
     return _pinball_loss(inside, DEFAULT_BLEND)
 
 
 def _looks(panel: Panel, model: Model) -> list[tuple[Pieces, Floats]]:
     """Forecasts of the held-back days, and what came."""
-    looks = []
     far = (panel.days - 1 - HOLDOUT_DAYS,) if panel.days >= LEARN_DAYS_MIN else ()
-    for origin in (*far, panel.days - 1 - HORIZON_DAYS):
-        pieces = look_ahead(panel.seen_at(origin), model, HORIZON_DAYS)
+    origins = (*far, panel.days - 1 - HORIZON_DAYS)
+    found = []
+    for origin, pieces in zip(
+        origins, looks(panel, model, [(o, HORIZON_DAYS) for o in origins]), strict=True
+    ):
         days = slice(origin + 1, origin + 1 + HORIZON_DAYS)
         y = np.where(panel.censored[:, days], np.nan, panel.units[:, days])
-        looks.append((pieces, np.where(pieces.snapshot.known[:, None], y, np.nan)))
-    return looks
+        found.append((pieces, np.where(pieces.snapshot.known[:, None], y, np.nan)))
+    return found
 
 
 def _train(panel: Panel, start: Model, visits: int, rng: np.random.Generator) -> Model:
@@ -384,21 +433,22 @@ def _train(panel: Panel, start: Model, visits: int, rng: np.random.Generator) ->
 
 def calibrate(panel: Panel, trial: Model) -> Calibration:
     """Choose blends and widths on windows after the trial's last training day."""
-    looks = _looks(panel, trial)
+    held = _looks(panel, trial)
     default = Calibration.default()
     mean_blend, quantile_blend = default.mean_blend.copy(), default.blend.copy()
     for kind in range(CLASSES):
-        inside = [(pieces, y, np.flatnonzero(pieces.volume_class == kind)) for pieces, y in looks]
+        inside = [(pieces, y, np.flatnonzero(pieces.volume_class == kind)) for pieces, y in held]
         inside = [(pieces, y, rows) for pieces, y, rows in inside if len(rows)]
         if inside:
             mean_blend[kind] = _best_blend(inside, _square_loss)
             quantile_blend[kind] = _best_blend(inside, _pinball_loss)
     plain = replace(default, mean_blend=mean_blend, blend=quantile_blend)
-    forecasts = [blend(pieces, plain, trial, WIDTH_WINDOWS) for pieces, _ in looks]
-    days = [(p.volume_class, f.quantiles, y) for f, (p, y) in zip(forecasts, looks, strict=True)]
+    plain = replace(plain, sum_blend=_sum_blend(held, plain, trial))
+    forecasts = [blend(pieces, plain, trial, WIDTH_WINDOWS) for pieces, _ in held]
+    days = [(p.volume_class, f.quantiles, y) for f, (p, y) in zip(forecasts, held, strict=True)]
     sums = [
         (p.volume_class, f.sums[key][1][:, None], y[:, key[0] : sum(key)].sum(1)[:, None])
-        for f, (p, y) in zip(forecasts, looks, strict=True)
+        for f, (p, y) in zip(forecasts, held, strict=True)
         for key in f.sums
     ]
     return replace(plain, width=_widths(days), sum_width=_widths(sums))
@@ -410,7 +460,27 @@ Inside = list[tuple[Pieces, Floats, NDArray[np.int64]]]
 def _best_blend(inside: Inside, loss: Callable[[Inside, Sequence[float]], float]) -> Floats:
     """The best of a few blends, half way from the default: a month is not much evidence."""
     best = min(BLENDS, key=lambda weights: loss(inside, weights))
-    return (BLEND_TRUST * np.asarray(best, np.float32) + (1 - BLEND_TRUST) * np.asarray(DEFAULT_BLEND, np.float32)).astype(np.float32)
+    return (
+        BLEND_TRUST * np.asarray(best, np.float32) + (1 - BLEND_TRUST) * np.asarray(DEFAULT_BLEND, np.float32)
+    ).astype(np.float32)
+
+
+def _sum_blend(looks: list[tuple[Pieces, Floats]], plain: Calibration, model: Model) -> Floats:
+    """(CLASSES, 3) by the pinball loss of weekly sums in units: what an order pays for."""
+    levels = np.asarray(LEVELS[2:4], np.float32)
+    losses = np.zeros((CLASSES, len(SUM_BLENDS)))
+    for pieces, y in looks:
+        forecast = blend(pieces, plain, model, ())
+        for start in range(0, HORIZON_DAYS, 7):
+            three = sum_pieces(pieces, forecast.mean, forecast.quantiles, model.window, start, 7)[..., 2:4]
+            total = y[:, start : start + 7].sum(1)[:, None]
+            for column, weights in enumerate(SUM_BLENDS):
+                error = total - np.einsum("miq,m->iq", three, np.asarray(weights, np.float32))
+                loss = np.nansum(np.maximum(levels * error, (levels - 1) * error), 1)
+                losses[:, column] += np.bincount(pieces.volume_class, loss, CLASSES)
+    best = np.asarray(SUM_BLENDS, np.float32)[losses.argmin(1)]
+    out: Floats = BLEND_TRUST * best + (1 - BLEND_TRUST) * np.asarray(SUM_BLEND, np.float32)
+    return out
 
 
 def _square_loss(inside: Inside, weights: Sequence[float]) -> float:

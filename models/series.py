@@ -25,6 +25,7 @@ PLAN_DAYS = 90  # calendar rows reach this far past the last day
 FIRST_DAY_MIN = date(2000, 1, 1)  # an older stamp is a clock that did not know the date
 DAY_US = 86_400_000_000
 REVERSAL_DAYS_MAX = 400  # a cancellation changes days at most so long ago
+KINDS = ("promotion", "display", "closed", "school_holiday", "one_off")
 _REAL = "NOT IN ('SUPPLIER', 'CUSTOMER', 'SCRAP', 'ADJUST', 'TRANSIT', 'TRANSFORM')"
 _DAYS = f"""
 SELECT m.sku, (coalesce(o.occurred_us, o.wall_us, m.occurred_us, m.wall_us) + :offset_us) / 86400000000 AS day,
@@ -231,10 +232,8 @@ def events_from_csv(path: Path) -> list[Event]:
                 raise ValueError(
                     f"{path.name}, line {number}: {error}; wanted sku,starts_on,ends_on,kind with dates YYYY-MM-DD"
                 ) from error
-            if kind not in ("promotion", "display", "closed", "school_holiday", "one_off"):
-                raise ValueError(
-                    f"{path.name}, line {number}: kind is {kind!r}; use promotion, display, closed, school_holiday or one_off"
-                )
+            if kind not in KINDS:
+                raise ValueError(f"{path.name}, line {number}: kind is {kind!r}; use {', '.join(KINDS)}")
             found.append(
                 Event((row.get("sku") or "").strip(), starts, ends, kind, min(max(strength, 0.0), 1.0))
             )

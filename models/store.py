@@ -41,7 +41,8 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL) ST
 CREATE TABLE IF NOT EXISTS demand (sku TEXT PRIMARY KEY, first_day TEXT NOT NULL, units BLOB NOT NULL,
     change BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS forecast (sku TEXT NOT NULL, day TEXT NOT NULL, mean REAL NOT NULL, q10 REAL NOT NULL,
-    q50 REAL NOT NULL, q90 REAL NOT NULL, q95 REAL NOT NULL, q99 REAL NOT NULL, PRIMARY KEY (sku, day)) STRICT, WITHOUT ROWID;
+    q50 REAL NOT NULL, q90 REAL NOT NULL, q95 REAL NOT NULL, q99 REAL NOT NULL,
+    PRIMARY KEY (sku, day)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS forecast_sum (sku TEXT NOT NULL, start INTEGER NOT NULL, span INTEGER NOT NULL,
     mean REAL NOT NULL, q50 REAL NOT NULL, q90 REAL NOT NULL, q95 REAL NOT NULL, q99 REAL NOT NULL,
     PRIMARY KEY (sku, start, span)) STRICT, WITHOUT ROWID;
@@ -249,7 +250,8 @@ def put_model(store: sqlite3.Connection, row: ModelRow) -> None:
     )
     store.execute("INSERT OR REPLACE INTO model VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
     store.execute(
-        "DELETE FROM model WHERE role <> 'champion' AND version NOT IN (SELECT version FROM model ORDER BY rowid DESC LIMIT ?)",
+        "DELETE FROM model WHERE role <> 'champion' AND version NOT IN "
+        "(SELECT version FROM model ORDER BY rowid DESC LIMIT ?)",
         (VERSIONS_KEPT,),
     )
 

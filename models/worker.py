@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from models import store as db
-from models.anomalies import Anomaly, benjamini_hochberg, candidates
+from models.anomalies import Screening, candidates
 from models.backtest import launched
 from models.explain import RecentError, pieces_of
 from models.gate import Trial, better, pack_calibration, trial_of, unpack_calibration
@@ -22,23 +22,21 @@ from models.learn import (
     LEARN_DAYS_MIN,
     Calibration,
     Model,
+    Pieces,
     blend,
     learn_with_trial,
-    look_ahead,
+    looks,
 )
 from models.network import GRAPHS, INPUTS, SHIPPED, WINDOW_INPUTS, Graph, fingerprint, pack, unpack
 from models.panel import Floats, Panel
 from models.series import DayRow, Event, Series, ledger_events, panel_of, sold_days
 
-BLOCK_ITEMS = 400
+BLOCK_ITEMS = 700
 LEARN_ITEMS_MAX = 1500  # one network serves all items: a larger shop learns from an even sample of them
 FORECAST_DAYS = 28
 REACH_DAYS = 56
-WINDOWS = tuple((0, span) for span in (1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 28, 35, 42, 49, 56)) + (
-    (7, 7),
-    (14, 7),
-    (21, 7),
-)
+SPANS = (1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 28, 35, 42, 49, 56)
+WINDOWS = (*((0, span) for span in SPANS), (7, 7), (14, 7), (21, 7))
 LOOK_BACK_DAYS_MIN = 35  # items younger than this have no honest error yet
 
 
@@ -97,7 +95,7 @@ def _panels(
 
 
 def _categories(ledger: sqlite3.Connection) -> dict[str, str]:
-    return {sku: category for sku, category in ledger.execute("SELECT sku, category FROM item")}
+    return dict(ledger.execute("SELECT sku, category FROM item").fetchall())
 
 
 def sample_panel(
@@ -214,7 +212,8 @@ def look_back(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop,
         )
     if trials[1].loss >= trials[0].loss * 0.98:
         return ""
-    why = f"the last 14 days: {before[0].version} lost {trials[1].loss:.3f}, {champion[0].version} lost {trials[0].loss:.3f}"
+    why = f"the last 14 days: {before[0].version} lost {trials[1].loss:.3f}, "
+    why += f"{champion[0].version} lost {trials[0].loss:.3f}"
     with db.transaction(store):
         db.set_role(store, before[0].version, "champion")
         db.decide(store, through, "rolled back", before[0].version, why)
@@ -241,34 +240,36 @@ def forecast_tonight(
     sum_graph = Graph(GRAPHS / "sums.onnx", WINDOW_INPUTS) if model else None
     version = model.version if model else "simple rule"
     done = 0
-    tests: list[Anomaly] = []
+    tests = Screening()
     with db.transaction(store):
         db.clear_forecasts(store)
         for panel in blocks(store, ledger, shop, through, BLOCK_ITEMS):
-            errors = _look_back(panel, who, day_graph, tests)
-            pieces = look_ahead(panel, model, REACH_DAYS, day_graph)
+            views = [(panel.days - 1, REACH_DAYS)]
+            if panel.days >= LOOK_BACK_DAYS_MIN:
+                views.insert(0, (panel.days - 1 - HORIZON_DAYS, HORIZON_DAYS))
+            *before, pieces = looks(panel, model, views, day_graph)
+            errors = _look_back(panel, who, before, tests)
             forecast = blend(pieces, calibration, model, WINDOWS, sum_graph)
             db.put_forecast(store, panel.keys, through, FORECAST_DAYS, forecast.mean, forecast.quantiles)
             db.put_sums(store, panel.keys, forecast.sums)
             db.put_notes(store, pieces_of(pieces, forecast, model, day_graph, errors, panel, version))
             done += len(panel.keys)
             progress(f"forecast {done} items")
-        db.put_anomalies(store, benjamini_hochberg(tests), through)
+        db.put_anomalies(store, tests.improbable(), through)
         trouble = "; ".join(graph.trouble for graph in (day_graph, sum_graph) if graph and graph.trouble)
         db.put_state(store, "served_by", who.why + (f"; {trouble}" if trouble else ""))
         db.put_state(store, "forecast_day", through.isoformat())
     return done
 
 
-def _look_back(panel: Panel, who: Serving, graph: Graph | None, tests: list[Anomaly]) -> RecentError:
+def _look_back(panel: Panel, who: Serving, before: list[Pieces], tests: Screening) -> RecentError:
     """The last four weeks forecast from the day before them: how wrong, and what was odd."""
     unknown = np.full(len(panel.keys), np.nan, np.float32)
-    if panel.days < LOOK_BACK_DAYS_MIN:
+    if not before:
         return RecentError(unknown, unknown)
-    seen = panel.seen_at(panel.days - 1 - HORIZON_DAYS)
-    pieces = look_ahead(seen, who.model, HORIZON_DAYS, graph)
+    (pieces,) = before
     forecast = blend(pieces, who.calibration, who.model, ())
-    tests += candidates(panel, pieces.snapshot, forecast.mean, forecast.quantiles)
+    tests.add(candidates(panel, pieces.snapshot, forecast.mean, forecast.quantiles))
     past = slice(panel.days - HORIZON_DAYS, panel.days)
     y = np.where(panel.censored[:, past] | ~pieces.snapshot.known[:, None], np.nan, panel.units[:, past])
     days = np.isfinite(y).sum(1)

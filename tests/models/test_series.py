@@ -1,0 +1,147 @@
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from models.panel import Panel
+from models.series import DayRow, Event, Series, events_from_csv, panel_of, read_only, sold_days
+from tests.models.shop import MONDAY, Ledger
+
+UTC = ZoneInfo("UTC")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    shop = Ledger(tmp_path / "ledger.db")
+    yield shop
+    shop.close()
+
+
+def days_of(ledger: Ledger, zone: ZoneInfo = UTC, after: int = 0) -> list[tuple[str, str, int, int]]:
+    with read_only(ledger.path) as db:
+        rows = list(sold_days(db, after, 1000, zone))
+    return [(r.sku, date.fromordinal(r.day).isoformat(), r.demand_units, r.change_units) for r in rows]
+
+
+def series(
+    sku: str, demand: list[float], change: list[float] | None = None, first_day: date = MONDAY
+) -> Series:
+    change = [-units for units in demand] if change is None else change
+    return Series(sku, first_day.toordinal(), np.float32(demand), np.float32(change))
+
+
+def shop(items: list[Series], through: date, events: list[Event] | None = None) -> Panel:
+    return panel_of(items, {}, events or [], through, None)
+
+
+def test_sales_of_a_day_add_up(ledger):
+    ledger.move("tea", "sale", 2, MONDAY)
+    ledger.move("tea", "sale", 3, MONDAY, hour=17)
+
+    assert days_of(ledger) == [("tea", "2024-01-01", 5, -5)]
+
+
+def test_a_cancelled_sale_takes_the_demand_off_the_day_it_was_booked_on(ledger):
+    sale = ledger.move("tea", "sale", 2, MONDAY)
+    ledger.move("tea", "sale", 2, MONDAY + timedelta(days=3), reverses=sale)
+
+    assert days_of(ledger) == [("tea", "2024-01-01", 0, 0)]
+
+
+def test_a_customer_return_is_not_negative_demand(ledger):
+    ledger.move("tea", "sale", 2, MONDAY)
+    ledger.move("tea", "customer_return", 1, MONDAY + timedelta(days=1))
+
+    assert days_of(ledger) == [("tea", "2024-01-01", 2, -2), ("tea", "2024-01-02", 0, 1)]
+
+
+def test_a_day_ends_at_the_shops_own_midnight(ledger):
+    ledger.move("tea", "sale", 1, MONDAY, hour=23)
+
+    assert days_of(ledger, ZoneInfo("Europe/Vienna")) == [("tea", "2024-01-02", 1, -1)]
+
+
+def test_summer_time_moves_midnight(ledger):
+    ledger.move("tea", "sale", 1, date(2024, 7, 1), hour=22)
+    ledger.move("tea", "sale", 1, date(2024, 1, 1), hour=22)
+
+    assert days_of(ledger, ZoneInfo("Europe/Vienna")) == [
+        ("tea", "2024-01-01", 1, -1),
+        ("tea", "2024-07-02", 1, -1),
+    ]
+
+
+def test_only_movements_after_the_last_night_are_read(ledger):
+    ledger.move("tea", "sale", 1, MONDAY)
+    ledger.move("tea", "sale", 4, MONDAY + timedelta(days=1))
+
+    assert days_of(ledger, after=1) == [("tea", "2024-01-02", 4, -4)]
+
+
+def test_more_movements_of_a_known_day_add_to_it():
+    grown = series("tea", [1, 0, 2]).with_days([DayRow("tea", MONDAY.toordinal() + 2, 3, -3)])
+
+    assert grown.demand.tolist() == [1, 0, 5]
+
+
+def test_a_movement_that_arrives_late_moves_the_start_of_the_series():
+    grown = series("tea", [7]).with_days([DayRow("tea", MONDAY.toordinal() - 2, 1, -1)])
+
+    assert (grown.first_day, grown.demand.tolist()) == (MONDAY.toordinal() - 2, [1, 0, 7])
+
+
+def test_days_after_the_last_sale_are_days_without_demand():
+    seen = shop([series("tea", [3])], MONDAY + timedelta(days=2))
+
+    assert seen.units.tolist() == [[3, 0, 0]]
+
+
+def test_a_clock_that_ran_ahead_leaves_no_days_behind():
+    seen = shop([series("tea", [3, 0, 0, 9])], MONDAY + timedelta(days=1))
+
+    assert seen.units.tolist() == [[3, 0]]
+
+
+def test_a_day_that_closes_with_an_empty_shelf_is_censored():
+    seen = shop([series("tea", [2, 1, 0, 2], change=[3, -1, -2, 8])], MONDAY + timedelta(days=3))
+
+    assert seen.censored.tolist() == [[False, False, True, False]]
+
+
+def test_a_shop_that_never_books_receipts_has_no_censored_days():
+    seen = shop([series("tea", [2, 1, 3])], MONDAY + timedelta(days=2))
+
+    assert not seen.censored.any()
+
+
+def test_a_one_off_says_nothing_about_other_days():
+    event = Event("tea", MONDAY, MONDAY, "one_off")
+
+    assert shop([series("tea", [90, 1])], MONDAY + timedelta(days=1), [event]).censored.tolist() == [
+        [True, False]
+    ]
+
+
+def test_a_promotion_in_the_past_of_all_data_is_ignored():
+    event = Event("tea", date(2019, 1, 1), date(2019, 1, 8), "promotion")
+
+    assert shop([series("tea", [1, 1])], MONDAY + timedelta(days=1), [event]).promotion.max() == 0
+
+
+def test_a_closed_day_is_closed_for_every_item():
+    event = Event("", MONDAY + timedelta(days=1), MONDAY + timedelta(days=1), "closed")
+
+    assert shop([series("tea", [1, 1])], MONDAY + timedelta(days=1), [event]).closed[0, :3].tolist() == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_bad_line_of_the_calendar_names_line_value_and_remedy(tmp_path):
+    file = tmp_path / "calendar.csv"
+    file.write_text("sku,starts_on,ends_on,kind\ntea,2024-01-01,2024-01-02,promo\n")
+
+    with pytest.raises(ValueError, match=r"calendar.csv, line 2: kind is 'promo'; use promotion"):
+        events_from_csv(file)
