@@ -1,0 +1,1 @@
+"""How fast, how small: figures of a real daemon on this machine, for `storekeeper bench` and `make bench`."""
