@@ -17,8 +17,9 @@ from typing import Any
 
 import zmq
 
-from drivers.bus import Answered, Late, Outlet, Status
+from drivers.bus import NOT_UNDERSTOOD, Answered, Late, Outlet, Status
 from drivers.contract import (
+    RAW_BYTES_MAX,
     AnyReading,
     Asks,
     ConfigError,
@@ -29,10 +30,12 @@ from drivers.contract import (
     Garbled,
     Health,
     Outcome,
+    Reading,
     Scan,
     Transport,
     Voices,
     Weight,
+    garbled,
 )
 from drivers.feedback import Feedback
 from drivers.forward import Forward, Till
@@ -48,6 +51,7 @@ ASK_POLL_S = 0.1  # devices that must be asked
 HEARTBEAT_S = 5.0  # the supervisor kills a driver that is silent for three of these
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 2.0  # a replugged scanner is back within two seconds
 MUTED_S = 10.0
+SCAN_CHARS_MAX = 256  # no barcode that a shop meets is longer
 LONG_AGO_S = 3600.0  # for `idle` at an unplug: whatever is half read is over
 LEAVE_WITHIN_S = 0.5  # at a stop, wait that long for the last acknowledgements
 
@@ -83,6 +87,10 @@ def main(
         host.state("config_error", str(error))
         _linger(outlet)
         return 3
+    except BadReading as error:
+        host.state("waiting", str(error))
+        _linger(outlet)
+        raise
     except DeviceGone as error:  # an event driver lost its source: the supervisor starts it again
         host.state("waiting", str(error))
         _linger(outlet)
@@ -254,6 +262,7 @@ class Host:
         if now_s < self._muted_until_s:
             self._counts["muted"] += len(readings)
             return
+        readings = [_bounded(reading) for reading in readings]
         for reading in readings:
             if isinstance(reading, Health):
                 self._heed(reading, now_s)
@@ -298,6 +307,8 @@ class Host:
                 self._feedback.give(Outcome("shown", "this device"))
             elif message.name == "unmute":
                 self._muted_until_s = 0.0
+            elif message.name == NOT_UNDERSTOOD:
+                raise BadReading(f"the driver made something that is no reading: {message.body.get('why')}")
         if self._state[0] == "muted" and now_s >= self._muted_until_s:
             self.state("running")
         if now_s - self._heartbeat_s >= HEARTBEAT_S or self._told() != self._reported:
@@ -349,6 +360,21 @@ def _with_subject(answer: Answered) -> Answered:
         return answer
     outcome = answer.outcome
     return Answered(answer.reading, Outcome(outcome.code, outcome.text, answer.reading.data))
+
+
+class BadReading(Exception):
+    """A bug in the driver: it made something that the contract does not know. The process ends and says so."""
+
+
+def _bounded(reading: AnyReading) -> AnyReading:
+    """A code longer than any barcode is noise. Raises BadReading for what is no reading at all."""
+    if isinstance(reading, Scan) and isinstance(reading.data, str):
+        if len(reading.data) <= SCAN_CHARS_MAX:
+            return reading
+        return garbled(f"longer than {SCAN_CHARS_MAX} characters", reading.data[:RAW_BYTES_MAX].encode())
+    if not isinstance(reading, Reading) or isinstance(reading, Scan):
+        raise BadReading(f"the driver made something that is no reading: {reading!r:.200}")
+    return reading
 
 
 def _folder_of(bus_address: str) -> Path | None:

@@ -185,11 +185,34 @@ def _device(
         return None, problems
     for_driver = {name: value for name, value in written.items() if name not in OURS}
     options, mistakes = _options(page, subject, driver, for_driver, trust)
+    if device is not None:
+        mistakes = [*_till(page, subject, device), *mistakes]
     if problems or mistakes:
         return None, problems + mistakes
-    kind, _, recording = device.feedback.partition(":")
-    feedback = f"{kind}:{page.path.parent / recording}" if recording else device.feedback
-    return replace(device, options=options, feedback=feedback), []
+    return replace(device, options=options, feedback=_outputs_beside(page.path, device.feedback)), []
+
+
+def _till(page: Page, subject: Subject, device: Device) -> Iterator[Problem]:
+    """What belongs together in pass-through."""
+    said = ""
+    if device.forward != "off" and not device.forward_to:
+        option, said = "forward", 'needs the way to the till; add a line forward_to = "hidg:/dev/hidg0"'
+    elif device.forward == "off" and device.forward_to:
+        option, said = "forward_to", 'is not used; add a line forward = "at-once" or "after-commit"'
+    elif device.forward_terminator in ("crlf", "lf") and not device.forward_to.startswith("serial:"):
+        option, said = "forward_terminator", 'is for a serial line; use "enter", "tab" or "none"'
+    if said:
+        text = f"{subject.owner(())}: {option} = {shown(getattr(device, option))} {said}"
+        yield page.problem((*subject.where, option), text, "SK-C10", subject.device)
+
+
+def _outputs_beside(path: Path, feedback: str) -> str:
+    """Relative paths of recordings are meant from the config file."""
+    outputs = [output.strip().partition(":") for output in feedback.split(",")]
+    return ",".join(
+        f"record:{path.parent / where}" if kind == "record" else f"{kind}{colon}{where}"
+        for kind, colon, where in outputs
+    )
 
 
 def _options(

@@ -45,7 +45,12 @@ def _is_location(text: str) -> bool:
 
 
 def _is_feedback(text: str) -> bool:
-    return text == "" or text.startswith("record:")
+    outputs = [part.strip() for part in text.split(",")] if text else []
+    return all(re.fullmatch(r"record:.+|sound|gpio:\d{1,4}(@/dev/\S+)?", output) for output in outputs)
+
+
+def _is_till(text: str) -> bool:
+    return text == "" or re.fullmatch(r"serial:/[^@\s]+(@\d{3,6})?|hidg:/\S+|uinput", text) is not None
 
 
 def _is_timezone(text: str) -> bool:
@@ -113,6 +118,7 @@ class Backoffice:
     broker: Broker = Broker()
 
 
+KeyboardLayout = Literal["us", "de", "fr", "gb", "es", "it", "pl", "se", "ch"]
 Mode = Literal["look", "sell", "receive", "waste", "move", "return", "to_supplier"]
 
 
@@ -128,7 +134,15 @@ class Device:
     )
     enabled: bool = True
     bounce_ms: Annotated[int, Ge(0), Le(5_000), doc("0 for a scanner with its own same-code time-out")] = 120
-    feedback: Annotated[str, Predicate(_is_feedback), doc('"record:FILE" or ""')] = ""
+    feedback: Annotated[
+        str, Predicate(_is_feedback), doc('"sound", "gpio:17", "record:FILE", several with commas, or ""')
+    ] = ""
+    forward: Literal["off", "at-once", "after-commit"] = "off"  # pass-through: the till wants the scans too
+    forward_to: Annotated[
+        str, Predicate(_is_till), doc('"serial:/dev/ttyUSB0@9600", "hidg:/dev/hidg0" or "uinput"')
+    ] = ""
+    forward_layout: KeyboardLayout = "us"  # of the till
+    forward_terminator: Literal["enter", "tab", "none", "crlf", "lf"] = "enter"
     options: dict[str, Any] = field(default_factory=dict)
     problem: str = ""  # why this device is not started; the others are
 

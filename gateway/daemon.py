@@ -9,17 +9,19 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 import zmq
 
 from drivers.bus import Inlet
 from gateway.addresses import bus_address, hint_address, make_run_dir
-from gateway.config import Settings
+from gateway.config import Device, Settings
 from gateway.ingest import Ingest
 from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import Writer
 from gateway.notify import notify
 from gateway.nursery import Nursery, Spawn, preload
+from gateway.stock.stations import COMMAND_PREFIX
 from gateway.supervisor import Supervisor
 from gateway.timetable import Timetable
 
@@ -82,7 +84,8 @@ def _want_children(supervisor: Supervisor, telemetry: Telemetry, settings: Setti
             telemetry.device(device.name, device.driver, "disabled", "switched off in the settings")
         else:
             telemetry.device(device.name, device.driver, "starting")
-            args = [device.name, device.driver, device.options, bus, device.feedback]
+            till = _till(device, settings.shop.expired)
+            args = [device.name, device.driver, device.options, bus, device.feedback, till]
             supervisor.want(Spawn(device.name, "drivers.host:main", args), device.driver)
     path = str(settings.path)
     if settings.mqtt.enabled:
@@ -92,6 +95,21 @@ def _want_children(supervisor: Supervisor, telemetry: Telemetry, settings: Setti
         telemetry.link("back office", "off", "no back office is set up")
     if settings.web.enabled:
         supervisor.want(Spawn("web", "gateway.daemon:be_pages", [path, bus, hint]))
+
+
+def _till(device: Device, expired: str) -> dict[str, Any]:
+    """The fields of `drivers.forward.Forward`: which scans a till gets, and how."""
+    if device.forward == "off":
+        return {}
+    booked = ["ok", "low", "negative", "unknown", *(["expired"] if expired == "warn" else [])]
+    return {
+        "when": device.forward,
+        "to": device.forward_to,
+        "layout": device.forward_layout,
+        "terminator": device.forward_terminator,
+        "never": COMMAND_PREFIX,
+        "booked": booked,
+    }
 
 
 def be_pump(path: str, bus: str, hint: str) -> None:

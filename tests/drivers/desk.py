@@ -16,7 +16,15 @@ RUN = "import sys, json; from drivers.host import main; sys.exit(main(*json.load
 class Desk:
     """Runs `driver` with `options`; each acknowledged reading is in `readings` exactly once."""
 
-    def __init__(self, folder: Path, driver: str, **options: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        driver: str,
+        *,
+        feedback: str = "",
+        forward: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         import json
 
         address = f"ipc://{folder}/bus"
@@ -25,7 +33,7 @@ class Desk:
         self.texts: list[str] = []
         self._inlet = Inlet(address)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", RUN, json.dumps(["device", driver, options, address])]
+            [sys.executable, "-c", RUN, json.dumps(["device", driver, options, address, feedback, forward])]
         )
 
     def serve(self, until: Callable[["Desk"], bool], within_s: float = 20.0) -> None:
