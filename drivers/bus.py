@@ -16,6 +16,7 @@ from drivers.contract import AnyReading, Outcome
 READINGS_PER_MESSAGE_MAX = 256
 UNACKNOWLEDGED_MAX = 1_024  # then the driver stops reading, and the kernel's buffer holds the line
 RESEND_AFTER_S = 1.0
+NOT_UNDERSTOOD = "not_understood"  # a command: what you sent is no bus message
 
 
 class Delivery(msgspec.Struct, frozen=True, array_like=True, tag="d"):

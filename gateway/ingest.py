@@ -18,7 +18,20 @@ import msgspec
 import zmq
 from msgspec.structs import replace
 
-from drivers.bus import Acks, Delivery, Event, Hello, Hint, Inlet, Late, Progress, Status, encode
+from drivers.bus import (
+    NOT_UNDERSTOOD,
+    Acks,
+    Command,
+    Delivery,
+    Event,
+    Hello,
+    Hint,
+    Inlet,
+    Late,
+    Progress,
+    Status,
+    encode,
+)
 from drivers.contract import AnyReading, Document, Garbled, Humidity, Outcome, Scan, Temperature, Weight
 from gateway.config import Settings
 from gateway.interpret import Effect, Moment, interpret
@@ -110,6 +123,7 @@ class Ingest:
                 self._heard_progress(message)
             else:
                 self._telemetry.device("bus", "", "noise", f"a message that makes no sense: {message}")
+                self._inlet.send(peer, Command(NOT_UNDERSTOOD, {"why": str(message)}))
         for group in rounds(deliveries):
             self._book_group(group)
 

@@ -94,11 +94,13 @@ def preload() -> list[str]:
 
 def _serve(orders: socket.socket) -> None:
     preload()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group: the daemon decides when we end
     wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    watched: list[socket.socket | int] = [orders, wake_r]
     while True:
-        ready, _, _ = select.select([orders, wake_r], [], [])
+        ready = select.select(watched, [], [])[0]
         if wake_r in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(wake_r, 4096)

@@ -65,8 +65,9 @@ class Supervisor:
             for news in self._nursery.news(self._sleep_s(now_s)):
                 if isinstance(news, Born):
                     self._born(self._children[news.name], news.pid)
-                elif child := next((one for one in self._children.values() if one.pid == news.pid), None):
-                    self._died(child, news.status)
+                else:
+                    for child in [one for one in self._children.values() if one.pid == news.pid]:
+                        self._died(child, news.status)
             if now_s - look_s >= MEMORY_LOOK_S:
                 look_s = now_s
                 self._look_after(now_s)

@@ -4,6 +4,7 @@ Loops report here; one thread writes at most once a second, and only when someth
 """
 
 import json
+import math
 import sqlite3
 import threading
 import time
@@ -72,7 +73,9 @@ class Telemetry:
                 self.changed = True
 
     def sample(self, device: str, sensor: str, wall_us: int, quantity: str, value: float) -> None:
-        """A value of a sensor. When nobody writes any more, the oldest are lost."""
+        """A value of a sensor; not a number is none. When nobody writes any more, the oldest are lost."""
+        if not math.isfinite(value):
+            return
         with self._lock:
             self._samples.append((device, sensor, wall_us, quantity, value))
             del self._samples[:-SAMPLES_PENDING_MAX]
