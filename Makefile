@@ -18,7 +18,7 @@ install = $(PYTHON) -m venv $(VENV) && \
     $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 endif
 
-.PHONY: run test lint bench soak lab lock clean python
+.PHONY: run test lint bench soak lock clean python
 
 run: $(VENV)/.run-installed
 	$(BIN)/storekeeper demo
@@ -37,9 +37,6 @@ bench: $(VENV)/.dev-installed
 
 soak: $(VENV)/.dev-installed
 	SOAK=1 $(BIN)/python -m pytest -m "soak or not soak" -rA --capture=tee-sys
-
-lab: $(VENV)/.dev-installed
-	$(BIN)/python -m lab
 
 # Both hashed locks hold for every Python from 3.11 and every architecture; no download addresses in them.
 lock:
