@@ -164,6 +164,8 @@ class Consumer:
                 self._heard_state(source, peer, msgspec.json.decode(payload, type=State), retained=retained)
             else:
                 envelope = _envelope(payload)
+                if envelope.skboot == self._store.barred(source):
+                    return  # nothing is merged silently; a person looks first
                 if envelope.sklane == LEDGER and envelope.type == LEDGER_TYPE:
                     self._heard_ledger(source, peer, envelope)
                 elif envelope.sklane in (ALERTS, REPLIES):
@@ -213,8 +215,6 @@ class Consumer:
             self._bar(source, state.boot_id, text)
 
     def _heard_ledger(self, source: str, peer: Peer, envelope: EnvelopeIn) -> None:
-        if envelope.skboot == self._store.barred(source):
-            return  # nothing is merged silently; a person looks first
         cursor = self._store.cursor(source, LEDGER)
         first = int(envelope.sequence)
         if first > cursor.seq + 1:

@@ -4,6 +4,7 @@ paho sends its whole backlog when it connects and keeps what it was told offline
 while there is no connection, and every connection is a new client object: it remembers nothing.
 """
 
+import select
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 60
+PACKETS_AT_ONCE_MAX = 64
 SESSION_EXPIRY_S = 7 * 24 * 3600
 WILL_DELAY_S = 30
 PROTOCOL_REFUSED = {0x84, 0x01}  # MQTT 5 reason, MQTT 3.1.1 return code
@@ -131,9 +133,18 @@ class Line:
         return self._client.want_write()
 
     def read(self) -> None:
-        self._client.loop_read()
-        while (connection := self._client.socket()) and getattr(connection, "pending", int)():
-            self._client.loop_read()  # TLS: what is decrypted already wakes no poll
+        """What has arrived, up to a bound: so that whoever commits afterwards commits once for many messages."""
+        for _ in range(PACKETS_AT_ONCE_MAX):
+            self._client.loop_read()
+            if not self._more():
+                return
+
+    def _more(self) -> bool:
+        """TLS: what is decrypted already wakes no poll."""
+        connection = self._client.socket()
+        if connection is None or connection.fileno() < 0:
+            return False
+        return getattr(connection, "pending", int)() > 0 or bool(select.select([connection], [], [], 0)[0])
 
     def write(self) -> None:
         self._client.loop_write()

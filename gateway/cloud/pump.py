@@ -371,6 +371,8 @@ class Pump:
                 text = f"the back office holds another movement {ack.seq} than this ledger: was it restored?"
                 self._say("fork", text)
                 return
+        if ack.lane != LEDGER and ack.seq > flow.sent:
+            return  # of another ledger under this name: its alerts are not ours, and ours still wait
         if flow.on_ack(ack.seq, time.monotonic()):
             self._outlet.send(Progress(ack.lane, self._epoch.id, ack.seq))
 

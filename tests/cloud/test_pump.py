@@ -340,3 +340,15 @@ def test_an_idle_pump_costs_next_to_nothing(tmp_path, broker, core, pumps, ear, 
     time.sleep(4)
 
     assert cpu_ticks() - before <= 2  # hundredths of a second in 4 s
+
+
+def test_a_confirmation_of_alerts_that_were_never_sent_deletes_none(tmp_path, broker, core, pumps, ear, shop):
+    alert(shop, "oat drink")
+    pumps(tmp_path, broker.port, core)
+    eventually(lambda: ear.said("up/alert"), "the alert")
+
+    ear.say("down/ack", {"epoch": 1, "lane": "A", "seq": 18})
+    ear.say("down/ack", {"epoch": 1, "lane": "A", "seq": 1})
+
+    eventually(lambda: core.acked("A") > 0, "a confirmation")
+    assert core.acked("A") == 1
