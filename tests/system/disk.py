@@ -14,7 +14,7 @@ import pytest
 
 EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32), linux/ext4.h
 NO_LOG_FLUSH = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH: from now on not one byte reaches the device
-DISK_MB = 48
+DISK_MB = 32
 
 
 class Disk:
@@ -90,6 +90,11 @@ def need_disks() -> None:
         except subprocess.CalledProcessError as error:
             pytest.skip(f"no loop device may be mounted here: {reason_of(error)}")
         disk.unmount()
+
+
+def need_fuse() -> None:
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        pytest.skip("needs /dev/fuse")
 
 
 def run(*command: str) -> str:

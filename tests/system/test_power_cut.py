@@ -3,6 +3,9 @@
 An ext4 in a file, loop-mounted. The cut stops the file system between two bytes; the image is copied as the
 device had it, mounted again (the journal is replayed), opened as at any start, audited and compared. The
 control does the same with a ledger that does not wait for the disk, and must be seen to lose.
+
+The third test records every write and flush on their way to the disk, and makes from them states that no single
+plug would show: what was not flushed is there, gone or torn, sector by sector.
 """
 
 import contextlib
@@ -11,6 +14,8 @@ import random
 import subprocess
 import sys
 import time
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +23,14 @@ from drivers.bus import Outlet
 from drivers.contract import Document, Scan
 from gateway.ledger.audit import audit
 from gateway.ledger.writer import Writer
-from tests.system.disk import Disk, need_disks
+from tests.system.disk import Disk, need_disks, need_fuse
+from tests.system.logged_disk import Entry, LoggedDisk, after_a_cut
 from tests.system.shop import REPOSITORY, ean13
 
 SOAK = os.environ.get("SOAK") == "1"
 ROUNDS = 200 if SOAK else 10
 CONTROL_ROUNDS, CONTROL_MUST_LOSE = 10, 3
+CRASH_STATES = 1_000 if SOAK else 30
 JUST_BEFORE_S = 0.010
 CODES = [ean13(number) for number in range(1, 51)]
 SEED = 20261124
@@ -60,6 +67,84 @@ def test_the_same_cuts_find_what_a_ledger_loses_that_does_not_wait_for_the_disk(
     assert sum(one.lost > 0 for one in rounds) >= CONTROL_MUST_LOSE
 
 
+def test_whatever_part_of_the_unflushed_writes_reached_the_disk_nothing_acknowledged_is_lost(
+    tmp_path, capsys
+):
+    """Harder than a plug: a disk that had written, of what no flush covers, any sectors in any order."""
+    need_disks()
+    need_fuse()
+    rounds, log = crash_states(tmp_path, "FULL", CRASH_STATES)
+
+    with capsys.disabled():
+        flushes = sum(entry.data is None for entry in log)
+        what = f"{CRASH_STATES} crash states of a disk's log ({len(log) - flushes} writes, {flushes} flushes)"
+        report(what, rounds)
+    assert sum(one.lost for one in rounds) == 0
+    assert sum(one.just_before for one in rounds) > 0
+
+
+def test_the_same_states_find_what_is_lost_without_waiting_for_the_disk(tmp_path, capsys):
+    need_disks()
+    need_fuse()
+    rounds, _ = crash_states(tmp_path, "NORMAL", CONTROL_ROUNDS)
+
+    with capsys.disabled():
+        report(f"{CONTROL_ROUNDS} crash states, synchronous=NORMAL (the control)", rounds)
+    assert sum(one.lost > 0 for one in rounds) >= CONTROL_MUST_LOSE
+
+
+def crash_states(folder: Path, synchronous: str, count: int) -> tuple[list[Round], list[Entry]]:
+    """One run on a disk that remembers, `count` states that a power cut in it may leave.
+
+    At any moment of the run; where the ledger waits for the disk, every other one right behind a flush.
+    """
+    rng = random.Random(SEED)
+    base, log, heard = one_run_on_a_logged_disk(folder, synchronous, rng)
+    began_s, ended_s = heard[0][0], heard[-1][0]
+    flushed = [at + 1 for at, one in enumerate(log) if one.data is None and began_s < one.at_s < ended_s]
+    rounds = []
+    for number in range(count):
+        cut = bisect_left(log, (rng.uniform(began_s, ended_s),))
+        if number % 2 and synchronous == "FULL":
+            cut = rng.choice(flushed)
+        failed_s = log[cut].at_s  # the power fails just before this write or flush
+        told = Round(
+            acknowledged=[reading for at_s, reading in heard if at_s < failed_s],
+            just_before=sum(failed_s - JUST_BEFORE_S <= at_s < failed_s for at_s, _ in heard),
+        )
+        (folder / "state.img").write_bytes(after_a_cut(base, log, cut, rng))
+        state = Disk(folder / "state.img", folder / "state").mount()
+        try:
+            look_what_is_there(state.folder, told)
+        finally:
+            state.unmount()
+        rounds.append(told)
+    return rounds, log
+
+
+def one_run_on_a_logged_disk(
+    folder: Path, synchronous: str, rng: random.Random
+) -> tuple[bytes, list[Entry], list[tuple[float, int]]]:
+    """The disk as it was formatted, what was written to it, and what was acknowledged when."""
+    disk = Disk.formatted(folder / "disk.img", folder / "disk")
+    base = disk.image.read_bytes()
+    logged = LoggedDisk(disk.image, folder / "served")
+    disk.image = folder / "served"
+    try:
+        disk.mount()
+        bus = f"ipc://{folder}/bus"
+        core = start_core(disk.folder, bus, synchronous)
+        try:
+            heard, _ = scan_for(bus, 1.2, rng, lambda: None)
+        finally:
+            core.kill()
+            core.wait()
+            disk.unmount()
+    finally:
+        log = logged.stop()
+    return base, log, heard
+
+
 def report(what: str, rounds: list[Round]) -> None:
     acknowledged = sum(len(one.acknowledged) for one in rounds)
     lost, just_before = sum(one.lost for one in rounds), sum(one.just_before for one in rounds)
@@ -83,7 +168,12 @@ def power_cut(folder: Path, synchronous: str, rng: random.Random) -> Round:
     bus = f"ipc://{folder}/bus"
     core = start_core(disk.folder, bus, synchronous)
     try:
-        told = scan_until_the_cut(bus, disk, rng)
+        heard, cut_s = scan_for(bus, rng.uniform(0.15, 0.6), rng, disk.cut_power)
+        told = Round(
+            acknowledged=[number for _, number in heard],
+            just_before=sum(cut_s - JUST_BEFORE_S <= at_s <= cut_s for at_s, _ in heard),
+            after_the_cut_began=sum(at_s > cut_s for at_s, _ in heard),
+        )
     finally:
         core.kill()
         core.wait()
@@ -106,9 +196,11 @@ def start_core(data_dir: Path, bus: str, synchronous: str) -> "subprocess.Popen[
     return core
 
 
-def scan_until_the_cut(bus: str, disk: Disk, rng: random.Random) -> Round:
-    """As fast as answers come, a few under way at a time; what was answered, and when."""
-    told, heard = Round(), list[tuple[float, int]]()
+def scan_for(
+    bus: str, seconds: float, rng: random.Random, cut: Callable[[], None]
+) -> tuple[list[tuple[float, int]], float]:
+    """As fast as answers come, a few under way at a time: (when, reading) of what was booked; when it was cut."""
+    heard: list[tuple[float, int]] = []
     with contextlib.closing(Outlet(bus, "pages", "w1")) as pages:
         rows = [
             {"sku": f"S{at}", "name": f"Item {at}", "codes": [[code.zfill(14), 1]]}
@@ -117,7 +209,7 @@ def scan_until_the_cut(bus: str, disk: Disk, rng: random.Random) -> Round:
         assert pages.ask(Document("items", "items", {"rows": rows})).code == "ok"
     with contextlib.closing(Outlet(bus, "counter", "b1")) as driver:
         number, window = 0, rng.choice([1, 4, 16, 64])
-        cut_at_s = time.monotonic() + rng.uniform(0.15, 0.6)
+        cut_at_s = time.monotonic() + seconds
         cut_s = 0.0
         while not cut_s or time.monotonic() < cut_s + 0.15:
             while driver.waiting < window and not cut_s:
@@ -126,15 +218,12 @@ def scan_until_the_cut(bus: str, disk: Disk, rng: random.Random) -> Round:
             driver.socket.poll(1)
             if not cut_s and time.monotonic() >= cut_at_s:
                 cut_s = time.monotonic()
-                disk.cut_power()
+                cut()
             for answer in driver.receive(time.monotonic())[0]:
                 number += 1
                 if answer.outcome.code in ("ok", "low", "negative"):
                     heard.append((time.monotonic(), number))
-    told.acknowledged = [number for _, number in heard]
-    told.just_before = sum(cut_s - JUST_BEFORE_S <= at_s <= cut_s for at_s, _ in heard)
-    told.after_the_cut_began = sum(at_s > cut_s for at_s, _ in heard)
-    return told
+    return heard, cut_s
 
 
 def look_what_is_there(folder: Path, told: Round) -> None:
