@@ -7,7 +7,7 @@ processes; a resident driver process builds its Config from options that were ch
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from drivers.contract import ByteDriver, ConfigError, Driver, EventDriver
@@ -38,6 +38,8 @@ class Option(NamedTuple):
 
 def available() -> list[Installed]:
     """Every installed driver by name, without importing any."""
+    from importlib.metadata import entry_points
+
     found = (
         Installed(point.name, point.value, point.dist.name if point.dist else "")
         for point in entry_points(group=GROUP)
@@ -46,16 +48,19 @@ def available() -> list[Installed]:
 
 
 def load(name: str) -> Driver:
-    """Import and make the driver `name`. Raises LoadError."""
-    points = list(entry_points(group=GROUP, name=name))
-    if not points:
+    """Import and make the driver `name`, or the one at "module:Class". Raises LoadError."""
+    if ":" in name:
+        return _made(name, f"driver {name}")
+    found = [one for one in available() if one.name == name]
+    if not found:
         raise LoadError(
             f'there is no driver "{name}"{_did_you_mean(name, [one.name for one in available()])}'
         )
-    if len({point.value for point in points}) > 1:
-        packages = ", ".join(sorted(point.dist.name if point.dist else point.value for point in points))
+    if len({one.target for one in found}) > 1:
+        packages = ", ".join(sorted(one.package or one.target for one in found))
         raise LoadError(f'driver "{name}" comes from several packages ({packages}): uninstall all but one')
-    return _made(points[0])
+    one = found[0]
+    return _made(one.target, f'driver "{name}" ({one.target}{f" of {one.package}" if one.package else ""})')
 
 
 def configured(driver: Driver, options: Mapping[str, Any]) -> Any:
@@ -89,10 +94,10 @@ def options_of(driver: Driver) -> list[Option]:
     ]
 
 
-def _made(point: EntryPoint) -> Driver:
-    where = f'driver "{point.name}" ({point.value}{f" of {point.dist.name}" if point.dist else ""})'
+def _made(target: str, where: str) -> Driver:
+    module, _, name = target.partition(":")
     try:
-        driver = point.load()()
+        driver = getattr(import_module(module), name)()
     except Exception as error:  # foreign code at import: whatever it raises, only this device stops
         raise LoadError(f"{where} does not load: {type(error).__name__}: {error}") from error
     if not isinstance(driver, ByteDriver | EventDriver):

@@ -40,7 +40,7 @@ from gateway.config import (
 from gateway.mistakes import Page, Subject, did_you_mean, not_toml, not_utf8, shown, told, unreadable
 from gateway.toml_spots import KeyPath, spots
 
-OURS = [field.name for field in fields(Device) if field.name not in ("options", "problem")]
+OURS = [field.name for field in fields(Device) if field.name not in ("options", "target", "problem")]
 WAYS = {  # options that say where a device is; empty is for `driver decode`, which has none
     "port": '"/dev/serial/by-id/..."',
     "path": '"/dev/input/by-id/..."',
@@ -189,7 +189,9 @@ def _device(
         mistakes = [*_till(page, subject, device), *mistakes]
     if problems or mistakes:
         return None, problems + mistakes
-    return replace(device, options=options, feedback=_outputs_beside(page.path, device.feedback)), []
+    target = next(one.target for one in installed() if one.name == driver)
+    feedback = _outputs_beside(page.path, device.feedback)
+    return replace(device, options=options, target=target, feedback=feedback), []
 
 
 def _till(page: Page, subject: Subject, device: Device) -> Iterator[Problem]:

@@ -144,6 +144,7 @@ class Device:
     forward_layout: KeyboardLayout = "us"  # of the till
     forward_terminator: Literal["enter", "tab", "none", "crlf", "lf"] = "enter"
     options: dict[str, Any] = field(default_factory=dict)
+    target: str = ""  # "module:Class" behind `driver`, found by the check: a start looks through no packages
     problem: str = ""  # why this device is not started; the others are
 
 

@@ -85,7 +85,7 @@ def _want_children(supervisor: Supervisor, telemetry: Telemetry, settings: Setti
         else:
             telemetry.device(device.name, device.driver, "starting")
             till = _till(device, settings.shop.expired)
-            args = [device.name, device.driver, device.options, bus, device.feedback, till]
+            args = [device.name, device.target or device.driver, device.options, bus, device.feedback, till]
             supervisor.want(Spawn(device.name, "drivers.host:main", args), device.driver)
     path = str(settings.path)
     if settings.mqtt.enabled:

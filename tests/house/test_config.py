@@ -605,7 +605,7 @@ def missing_options(example: str) -> list[str]:
     missing = [f"[{name}]" for name in shapes if name not in values]
     for name, shape in shapes.items():
         missing += missing_of(name, shape, values.get(name, {}))
-    ours = [field.name for field in fields(Device) if field.name not in ("options", "problem")]
+    ours = [field.name for field in fields(Device) if field.name not in ("options", "target", "problem")]
     return missing + [f"[[device]] {name}" for name in ours if name not in values["device"][0]]
 
 
