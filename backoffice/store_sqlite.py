@@ -128,7 +128,7 @@ class SqliteStore:
                    SELECT loc, sku, lot, qty FROM balance WHERE source = ?
                    UNION ALL SELECT src, sku, lot, qty FROM movement WHERE source = ? AND seq > ?
                    UNION ALL SELECT dst, sku, lot, -qty FROM movement WHERE source = ? AND seq > ?)
-               GROUP BY loc, sku, lot HAVING sum(qty) <> 0""",
+               GROUP BY sku, loc, lot HAVING sum(qty) <> 0 ORDER BY sku, loc, lot""",
             (source, *since, *since),
         ).fetchall()
 

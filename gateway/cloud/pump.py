@@ -73,6 +73,7 @@ class Pump:
             mqtt.protocol,
         )
         self._ledger = connect(settings.ledger.data_dir / "ledger.db")
+        self._ledger.execute("PRAGMA cache_size = -512")  # KiB: a queue is read once
         self._translator = Translator(
             self._address, partial(feed.unit_of, self._ledger), ZoneInfo(shop.timezone)
         )

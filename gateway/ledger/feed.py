@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 COLUMNS = """seq, epoch, id, idem, kind, sku, qty, src, dst, lot, expiry, serial,
     reason, doc, reverses, actor, occurred_us, occurred_q, wall_us, clock_q, value_minor,
@@ -176,24 +176,26 @@ def digests(ledger: sqlite3.Connection) -> tuple[int, int, list[LocationDigest]]
     ledger.execute("BEGIN")
     try:
         epoch, seq = current_epoch(ledger).id, last_seq(ledger)
-        rows = ledger.execute("SELECT loc, sku, lot, qty FROM balance WHERE qty <> 0").fetchall()
+        rows = ledger.execute("SELECT loc, sku, lot, qty FROM balance WHERE qty <> 0 ORDER BY sku, loc, lot")
+        return epoch, seq, digest_of(rows)
     finally:
         ledger.execute("COMMIT")
-    return epoch, seq, digest_of(rows)
 
 
 def digest_of(rows: Iterable[tuple[str, str, str, int]]) -> list[LocationDigest]:
-    """Balances (loc, sku, lot, qty) to digests: SHA-256 over the JSON array of [sku, lot, qty], sorted."""
-    by_loc: dict[str, list[tuple[str, str, int]]] = {}
-    for loc, sku, lot, qty in rows:
-        if qty:
-            by_loc.setdefault(loc, []).append((sku, lot, qty))
-    return [LocationDigest(loc, len(held), balance_hash(held)) for loc, held in sorted(by_loc.items())]
-
-
-def balance_hash(held: list[tuple[str, str, int]]) -> str:
-    canonical = json.dumps(sorted(held), separators=(",", ":"), ensure_ascii=False)
-    return sha256(canonical.encode()).hexdigest()
+    """Balances (loc, sku, lot, qty), within a location by sku and lot, to its digest: SHA-256 over the JSON
+    array of [sku, lot, qty]. Row by row, for a shop may hold more than we want in memory."""
+    hashes: dict[str, tuple[int, Any]] = {}
+    for loc, *held in rows:
+        count, hashing = hashes.get(loc) or (0, sha256(b"["))
+        row = json.dumps(held, separators=(",", ":"), ensure_ascii=False)
+        hashing.update((f",{row}" if count else row).encode())
+        hashes[loc] = (count + 1, hashing)
+    for _, hashing in hashes.values():
+        hashing.update(b"]")
+    return [
+        LocationDigest(loc, count, hashing.hexdigest()) for loc, (count, hashing) in sorted(hashes.items())
+    ]
 
 
 def location_rows(ledger: sqlite3.Connection, loc: str) -> list[tuple[str, str, int]]:

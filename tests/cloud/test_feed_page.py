@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from gateway.cloud import commands, epcis, topics
-from gateway.ledger.feed import balance_hash
+from gateway.ledger.feed import digest_of
 from tests.cloud.standards import validator
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "feed.md").read_text()
@@ -83,4 +83,5 @@ def test_the_digest_of_the_example_is_right():
     """printf '[["05000000000012","",-1]]' | sha256sum"""
     [location] = SECTIONS["up/digest"]["data"]["locations"]
 
-    assert balance_hash([tuple(row) for row in location["held"]]) == location["sha256"]
+    [digest] = digest_of([("counter", *row) for row in location["held"]])
+    assert digest.sha256 == location["sha256"]
