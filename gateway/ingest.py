@@ -91,7 +91,7 @@ class Ingest:
         self._last_scan: dict[str, tuple[str, float]] = {}
         self._cursors: dict[str, tuple[int, int]] = {}
         self._cursor_since_s = 0.0
-        self._recording = True
+        self._problem = ""  # why nothing can be written just now
         self._try_again_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -100,7 +100,7 @@ class Ingest:
                 self._take_what_is_there()
             if self._cursors and time.monotonic() - self._cursor_since_s >= CURSOR_ALONE_AFTER_S:
                 self._close(self._begin())
-            if not self._recording and time.monotonic() >= self._try_again_s:
+            if self._problem and time.monotonic() >= self._try_again_s:
                 self._try_again_s = time.monotonic() + TRY_AGAIN_EVERY_S
                 self._try_again()
             if self._telemetry.changed:
@@ -374,7 +374,7 @@ class Ingest:
                 round_.batch.statements.append(parked_is("booked", device, boot, seq))
                 booked += 1
         self._close(round_)
-        return booked if self._recording else 0
+        return 0 if self._problem else booked
 
     def _close(self, round_: Round, problem: Outcome | None = None) -> None:
         """Commit; then, and only then, answer."""
@@ -408,8 +408,8 @@ class Ingest:
             return Outcome("refused", f"the ledger does not take this: {error}")
         self._cursors.clear()
         self._ask_the_new_connection()
-        if not self._recording:
-            self._recording = True
+        if self._problem:
+            self._problem = ""
             self._telemetry.link("ledger", "online", "counting again")
         return None
 
@@ -424,7 +424,8 @@ class Ingest:
 
     def _not_recording(self, why: str) -> Outcome:
         """From here on the pages say so, until a commit succeeds."""
-        self._recording = False
+        self._problem = why
+        self._try_again_s = time.monotonic() + TRY_AGAIN_EVERY_S
         self._shelves.forget(self._writer.connection)
         self._telemetry.link("ledger", "not_recording", why)
         return Outcome("not_recording", why)
@@ -435,6 +436,9 @@ class Ingest:
             self._mend()
         round_ = self._begin()
         wall_us = round_.batch.stamp.wall_us
+        if not self._writer.has_room:  # the one row below may still fit where a sale does not
+            self._close(round_, self._not_recording(self._problem))
+            return
         round_.batch.statements.append(
             ("INSERT OR REPLACE INTO setting VALUES ('counting_since_us', ?)", (str(wall_us),))
         )

@@ -323,6 +323,10 @@ class Writer:
         except LedgerUnusable as error:
             raise NotRecording(f"{error}. Scans are NOT counted") from error
 
+    @property
+    def has_room(self) -> bool:
+        return not self._disk_is_full()
+
     def distrust(self) -> None:
         """A read failed: before anything else is asked or written, the ledger is opened again."""
         self._broken = True
@@ -420,7 +424,10 @@ class Writer:
 
     def _disk_is_full(self) -> bool:
         """SQLite does not always say so: an index of the log that cannot grow is an I/O error to it."""
-        free = os.statvfs(self.path.parent)
+        try:
+            free = os.statvfs(self.path.parent)
+        except OSError:  # the disk is gone, not full
+            return False
         return free.f_bavail * free.f_frsize < FULL_BELOW_BYTES
 
     def _reopen(self) -> None:
