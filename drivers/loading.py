@@ -1,7 +1,8 @@
 """Find a driver by name: bundled or from somebody's pip package, all through the same entry-point group.
 
-Finding one imports that one only. Checking options needs pydantic, so `configured` belongs into short-lived
-processes; a resident driver process builds its Config from options that were checked before.
+Finding one imports that one only. Looking through the installed packages (20 ms, 3 MB) and checking options
+(pydantic) belong into short-lived processes; a resident driver process is told the "module:Class" that was found,
+and builds its Config from options that were checked before.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-PRELOAD = ("zmq", "drivers.bus", "drivers.host", "drivers.loading", "serial", "paho.mqtt.client", "sqlite3")
+PRELOAD = ("zmq", "drivers.bus", "drivers.host", "drivers.loading", "serial", "sqlite3")
 MESSAGE_BYTES_MAX = 65_536
 PR_SET_PDEATHSIG = 1
 

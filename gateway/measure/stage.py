@@ -111,7 +111,7 @@ class Stage:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.environment},
+                env={**_installed(), **self.environment},
                 preexec_fn=self._pin,
             )
 
@@ -236,6 +236,11 @@ port = {(self.web_port or 8080) + 1}
 [backoffice.broker]
 port = {self.mqtt_port or 1883}
 {devices}"""
+
+
+def _installed() -> dict[str, str]:
+    """The environment of an installed daemon: its modules are compiled once, not at every start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def fill(folder: Path, items: int, movements: int = 0, opening_units: int = OPENING_UNITS) -> None:
