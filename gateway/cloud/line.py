@@ -55,10 +55,6 @@ class Received:
     mid: int
 
 
-class Refused(Exception):
-    """The broker is there and does not want us: the password, or the rights. A person must act."""
-
-
 class Line:
     """One connection and its end. Not reusable."""
 

@@ -26,7 +26,7 @@ from drivers.contract import Document
 from gateway.clock import Clock
 from gateway.cloud import commands, topics
 from gateway.cloud.epcis import Translator, ledger_message
-from gateway.cloud.line import Broker, Line, Received, Refused, Will
+from gateway.cloud.line import Broker, Line, Received, Will
 from gateway.cloud.topics import ALERTS, DIGESTS, LEDGER, OUTBOX_TOPIC, REPLIES, Ack, Address, Replay
 from gateway.cloud.window import RECONNECT_MAX_S, Backoff, Flow, LineWindow
 from gateway.config import Settings
@@ -176,18 +176,27 @@ class Pump:
             self._connect(now_s)
 
     def _connect(self, now_s: float) -> None:
-        line = Line(
-            self._broker,
-            on_up=self._up,
-            on_message=self._heard,
-            on_taken=self._taken,
-            will=Will(self._address.topic("state"), topics.encode(self._state(online=False))),
-            subscribe=[self._address.below],
-        )
+        broker = self._broker
+        if not broker.tls and broker.host not in LOOPBACK:
+            self._connect_at_s = now_s + REFUSED_RETRY_S
+            text = (
+                f'"{broker.host}" is another machine: nothing goes there in plain text, set [mqtt] tls = true'
+            )
+            self._say("refused", f"{text}  [SK-S04]")
+            return
         try:
+            line = Line(
+                broker,
+                on_up=self._up,
+                on_message=self._heard,
+                on_taken=self._taken,
+                will=Will(self._address.topic("state"), topics.encode(self._state(online=False))),
+                subscribe=[self._address.below],
+            )
             line.connect()
         except (OSError, ValueError) as error:
-            self._say("offline", f"{self._broker.host}:{self._broker.port}: {error}")
+            place = getattr(error, "filename", None) or f"{broker.host}:{broker.port}"
+            self._say("offline", f"{place}: {getattr(error, 'strerror', '') or error}")
             self._connect_at_s = now_s + self._backoff.next_s()
             return
         self._line = line
@@ -230,7 +239,7 @@ class Pump:
                 self._line.read()
             if events & zmq.POLLOUT and self._line.alive:
                 self._line.write()
-        except (OSError, Refused) as error:
+        except OSError as error:
             self._line.why_down = self._line.why_down or str(error)
 
     def _say(self, link: str, note: str) -> None:

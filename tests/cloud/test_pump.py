@@ -1,6 +1,8 @@
 """The pump on a real broker: in order, to both windows' rules, through every loss; and what it says about it."""
 
 import json
+import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -14,7 +16,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.demo.processes import find_mosquitto, free_port
+from gateway.demo.processes import answers, find_mosquitto, free_port
 from tests.cloud.conftest import eventually
 from tests.cloud.ledgers import alert, book, name_items, sale, sell, written
 from tests.system.broker import BackOffice
@@ -239,7 +241,7 @@ def test_a_broker_that_is_not_there_is_waited_for_in_words(tmp_path, core, pumps
 
     link, note = core.links()[0]
     assert link == "offline"
-    assert note.startswith(f"127.0.0.1:{port}: ")
+    assert note == f"127.0.0.1:{port}: Connection refused"
 
 
 def test_a_refused_password_is_said_with_its_remedy(tmp_path, core, pumps, shop):
@@ -352,3 +354,74 @@ def test_a_confirmation_of_alerts_that_were_never_sent_deletes_none(tmp_path, br
 
     eventually(lambda: core.acked("A") > 0, "a confirmation")
     assert core.acked("A") == 1
+
+
+def test_nothing_goes_to_another_machine_in_plain_text(tmp_path, core, pumps, shop):
+    pumps(tmp_path, 1883, core, host="broker.example")
+
+    eventually(core.links, "a word about it")
+
+    assert core.links()[0] == (
+        "refused",
+        '"broker.example" is another machine: nothing goes there in plain text, set [mqtt] tls = true  [SK-S04]',
+    )
+
+
+def test_a_password_file_that_is_not_there_is_named_and_the_pump_lives(tmp_path, broker, core, pumps, shop):
+    secret = tmp_path / "secret"
+    pumps(tmp_path, broker.port, core, username="shop-17", password_file=secret)
+    eventually(core.links, "a word about it")
+    assert core.links()[0] == ("offline", f"{secret}: No such file or directory")
+
+    secret.write_text("open sesame\n")
+
+    eventually(lambda: core.links()[-1][0] == "online", "connected")
+
+
+@pytest.fixture
+def secret_broker(tmp_path):
+    """mosquitto behind TLS; its certificate is for "localhost" only, signed by an authority of our own."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: it makes the certificates of this test")
+    folder = tmp_path / "tls"
+    folder.mkdir()
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    make += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    for name in ("ours", "foreign"):
+        subprocess.run(
+            [*make, "-keyout", f"{name}.key", "-out", f"{name}.crt"],
+            cwd=folder,
+            check=True,
+            stderr=subprocess.DEVNULL,
+        )
+    port = free_port(19_400)
+    (folder / "tls.conf").write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\ncertfile {folder}/ours.crt\nkeyfile {folder}/ours.key\n"
+        + ("user root\n" if os.getuid() == 0 else "")
+    )
+    program = find_mosquitto() or pytest.skip("mosquitto is not installed")
+    process = subprocess.Popen([program, "-c", str(folder / "tls.conf")], stderr=subprocess.DEVNULL)
+    yield SimpleNamespace(port=port, folder=folder)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize(
+    ("host", "ca_file", "link", "words"),
+    [
+        ("localhost", "ours.crt", "online", "localhost:"),
+        ("localhost", "foreign.crt", "offline", "certificate verify failed"),
+        ("127.0.0.1", "ours.crt", "offline", "certificate is not valid for '127.0.0.1'"),
+    ],
+    ids=["ours", "a foreign authority", "another name"],
+)
+def test_the_certificate_must_be_of_our_authority_and_for_this_name(
+    tmp_path, secret_broker, core, pumps, shop, host, ca_file, link, words
+):
+    assert answers(secret_broker.port, 10)
+
+    pumps(tmp_path, secret_broker.port, core, host=host, tls=True, ca_file=secret_broker.folder / ca_file)
+
+    eventually(core.links, "a word about it")
+    assert core.links()[0][0] == link
+    assert words in core.links()[0][1]
