@@ -34,7 +34,7 @@ from gateway.ledger import feed
 from gateway.ledger.queries import connect
 
 EVENTS_PER_MESSAGE_MAX = 100
-EVENT_BYTES = 550  # about, in a batch: how many fit into what the line takes
+EVENT_BYTES = 700  # about, in a batch: how many fit into what the line takes
 LOOK_BEHIND_S, LOOK_IDLE_S = 0.25, 2.0  # hints may be lost: the ledger itself is asked that often
 DIGEST_EVERY_S = 24 * 3600.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")

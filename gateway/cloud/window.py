@@ -9,6 +9,7 @@ from random import Random
 
 MESSAGES_IN_FLIGHT_MAX = 32  # W; a broker's Receive Maximum may lower it
 BYTES_IN_FLIGHT_MAX = 512 * 1024  # bounds memory, and how much an alert can be stuck behind
+BYTES_IN_FLIGHT_FIRST = 16 * 1024  # before anything is known of the line
 BYTES_IN_FLIGHT_MIN = 8 * 1024
 SWIFT_S, SLOW_S = 0.25, 1.0  # a PUBACK that swift opens the window, one that slow narrows it
 UNCONFIRMED_EVENTS_MAX = 20_000  # U
@@ -21,7 +22,7 @@ class LineWindow:
 
     def __init__(self, messages_max: int = MESSAGES_IN_FLIGHT_MAX) -> None:
         self._messages_max = max(1, min(messages_max, MESSAGES_IN_FLIGHT_MAX))
-        self._bytes_max = 64 * 1024
+        self._bytes_max = BYTES_IN_FLIGHT_FIRST
         self._bytes = 0
         self._in_flight: dict[int, tuple[int, float]] = {}  # message id -> size, when
 

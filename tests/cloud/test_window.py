@@ -30,11 +30,12 @@ def test_a_broker_that_takes_fewer_at_a_time_gets_fewer():
 
 def test_a_swift_line_is_filled_and_a_slow_one_is_not_so_that_an_alert_is_not_stuck():
     window = LineWindow()
-    window.sent(1, 60 * KB, now_s=0)
-    window.taken(1, now_s=0.1)
+    for message_id in range(3):
+        window.sent(message_id, 10 * KB, now_s=0)
+        window.taken(message_id, now_s=0.1)
     assert window.message_bytes_max == 128 * KB
 
-    for message_id in range(2, 8):
+    for message_id in range(3, 9):
         window.sent(message_id, 60 * KB, now_s=0)
         window.taken(message_id, now_s=7.5)
 

@@ -1,0 +1,73 @@
+"""A shop behind 64 kbit/s: a backlog of hours is on its way, and an alert does not wait for it."""
+
+import select
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.cloud.conftest import eventually
+from tests.cloud.ledgers import alert, sell, written
+from tests.cloud.test_pump import ear, seqs  # noqa: F401  # ear is a fixture
+
+BYTES_PER_SECOND = 8_000
+
+
+class SlowLine:
+    """Forwards to a broker, 8,000 bytes a second upward."""
+
+    def __init__(self, broker_port: int) -> None:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.port = self._listening.getsockname()[1]
+        self._broker_port = broker_port
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._listening.close()
+
+    def _serve(self) -> None:
+        if not select.select([self._listening], [], [], 10)[0]:
+            return
+        gateway, _ = self._listening.accept()
+        with gateway, socket.create_connection(("127.0.0.1", self._broker_port)) as broker:
+            while not self._stop.is_set():
+                for ready in select.select([gateway, broker], [], [], 0.05)[0]:
+                    data = ready.recv(400)
+                    if not data:
+                        return
+                    (broker if ready is gateway else gateway).sendall(data)
+                    if ready is gateway:
+                        time.sleep(len(data) / BYTES_PER_SECOND)
+
+
+@pytest.fixture
+def slow_line(broker):
+    line = SlowLine(broker.port)
+    yield line
+    line.close()
+
+
+def test_on_a_slow_line_an_alert_arrives_within_five_seconds_of_the_backlog_it_overtakes(
+    tmp_path,
+    slow_line,
+    core,
+    pumps,
+    ear,  # noqa: F811
+):
+    with written(tmp_path) as shop:
+        sell(shop, 3_000)  # 2 MB: four minutes of this line
+        pumps(tmp_path, slow_line.port, core)
+        eventually(lambda: len(seqs(ear.said("up/ledger"))) >= 20, "the backlog flows")
+
+        alert(shop, "oat drink")
+        raised_s = time.monotonic()
+        eventually(lambda: ear.said("up/alert"), "the alert", timeout_s=20)
+
+    assert time.monotonic() - raised_s < 5.0
+    assert len(seqs(ear.said("up/ledger"))) < 1_000  # it overtook most of it
