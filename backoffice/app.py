@@ -11,7 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from backoffice.store import GatewayView, StockView
+from backoffice.network import availability
+from backoffice.store import GatewayView
 from backoffice.store_sqlite import SqliteStore
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,7 +37,7 @@ def build(database: Path) -> FastAPI:
         return pages.get_template("stores.html").render(
             cards=[_card(one) for one in gateways],
             stores=sorted({one.store for one in stock}),
-            rows=_table(stock),
+            rows=availability(stock),
             refresh_s=REFRESH_S,
         )
 
@@ -89,18 +90,6 @@ def _card(one: GatewayView) -> dict[str, Any]:
         "agreed": agreed,
         "heard": _ago(one.heard_us),
     }
-
-
-def _table(stock: list[StockView]) -> list[dict[str, Any]]:
-    """One row an item: its quantity in each store, lots summed."""
-    items: dict[str, dict[str, Any]] = {}
-    for one in stock:
-        item = items.setdefault(
-            one.sku, {"sku": one.sku, "name": one.name or one.sku, "total": 0, "stores": {}}
-        )
-        item["total"] += one.qty
-        item["stores"][one.store] = item["stores"].get(one.store, 0) + one.qty
-    return sorted(items.values(), key=lambda item: str(item["name"]))
 
 
 def _ago(us: int) -> str:
