@@ -158,7 +158,7 @@ class Ingest:
             seq = delivery.first_seq + at
             again = None
             if seq <= run.high_seq:
-                again = self._runs.answered(self._writer.connection, run, seq, reading)
+                again = self._runs.answered(self._writer.connection, round_.batch.seen, run, seq, reading)
             if again is None:
                 again, kept = self._one(round_, delivery, at, reading)
                 durable = durable or kept

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from drivers.contract import AnyReading, Outcome, Scan
 from gateway.ledger.master import Statement
-from gateway.ledger.writer import outcomes_seen
+from gateway.ledger.writer import Seen, outcomes_seen
 
 RUNS_MAX = 256
 BOOTS_KEPT = 8  # of each device, against a reading that was under way for a very long time
@@ -39,18 +39,21 @@ class Runs:
                 del self._known[next(iter(self._known))]
         return run
 
-    def answered(self, ledger: sqlite3.Connection, run: Run, seq: int, reading: AnyReading) -> Outcome | None:
+    def answered(
+        self, ledger: sqlite3.Connection, under_way: list[Seen], run: Run, seq: int, reading: AnyReading
+    ) -> Outcome | None:
         """The outcome that this reading was given; None when it is not in the ledger after all.
 
-        The same number with other content is refused: somebody's driver counts wrong (I6).
+        `under_way`: what the transaction just being made answers; after a slow flush a reading and its resend
+        arrive together. The same number with other content is refused: somebody's driver counts wrong (I6).
         """
-        for known_seq, _, outcome in outcomes_seen(ledger, run.device, run.boot, seq - 1):
-            if known_seq == seq:
-                if isinstance(reading, Scan) and outcome.about and outcome.about != reading.data:
-                    text = f"reading {seq} was {outcome.about!r} before: the driver counts wrong"
-                    return Outcome("refused", text)
-                return outcome
-        return None
+        outcome = _of_this_batch(under_way, run, seq) or _of_the_ledger(ledger, run, seq)
+        if outcome and isinstance(reading, Scan) and outcome.about and outcome.about != reading.data:
+            text = f"reading {seq} was {outcome.about!r} before: the driver counts wrong"
+            return Outcome("refused", text)
+        if outcome is None and _is_booked(ledger, run, seq):
+            return Outcome("refused", f"reading {seq} was booked and voiced before: the driver counts wrong")
+        return outcome
 
     def never_voiced(
         self, ledger: sqlite3.Connection, device: str, boot: str, earlier: list[tuple[str, int]]
@@ -81,6 +84,25 @@ def forget_earlier(device: str, boot: str) -> list[Statement]:
             (device, boot),
         ),
     ]
+
+
+def _of_this_batch(under_way: list[Seen], run: Run, seq: int) -> Outcome | None:
+    for seen in under_way:
+        if (seen.device, seen.boot) == (run.device, run.boot) and seen.first_seq <= seq <= seen.last_seq:
+            return seen.outcomes[seq - seen.first_seq]
+    return None
+
+
+def _of_the_ledger(ledger: sqlite3.Connection, run: Run, seq: int) -> Outcome | None:
+    for known_seq, _, outcome in outcomes_seen(ledger, run.device, run.boot, seq - 1):
+        if known_seq == seq:
+            return outcome
+    return None
+
+
+def _is_booked(ledger: sqlite3.Connection, run: Run, seq: int) -> bool:
+    key = f"{run.device}/{run.boot}/{seq}/0"
+    return ledger.execute("SELECT 1 FROM movement WHERE idem = ?", (key,)).fetchone() is not None
 
 
 def _newest_before(ledger: sqlite3.Connection, device: str, boot: str) -> list[tuple[str, int]]:

@@ -7,7 +7,7 @@ to I7 of the ledger are kept here and by the triggers of the schema.
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
@@ -135,7 +135,7 @@ class Batch:
         self._epoch = epoch
         self.last_seq = last_seq
         self.last_hash = last_hash
-        self._random = b""
+        self._ids = new_ids(stamp.wall_us)
         self.rows: list[tuple[object, ...]] = []
         self.balances: dict[tuple[str, str, str], tuple[int, int]] = {}  # -> (change, last seq)
         self.lots: dict[tuple[str, str], str | None] = {}
@@ -162,14 +162,11 @@ class Batch:
     def book(self, draft: Draft, device: str, idem: str) -> int:
         """Put one movement at the end of the ledger: its seq. `idem` is device/boot/seq/part."""
         seq = self.last_seq + 1
-        if len(self._random) < 10:
-            self._random = os.urandom(10 * 64)
-        random_10, self._random = self._random[:10], self._random[10:]
         stamp, clock = self.stamp, self._clock
         row = (
             seq,
             self._epoch,
-            uuid7(stamp.wall_us, random_10),
+            next(self._ids),
             idem,
             draft.kind,
             draft.sku,
@@ -227,6 +224,14 @@ class Batch:
                 self.stamp.quality,
             )
         )
+
+
+def new_ids(wall_us: int) -> Iterator[bytes]:
+    """As many as are asked for; chance is fetched for many at a time."""
+    while True:
+        random = os.urandom(10 * 64)
+        for at in range(0, len(random), 10):
+            yield uuid7(wall_us, random[at : at + 10])
 
 
 class Writer:
@@ -470,7 +475,8 @@ def outcomes_seen(
     )
     for first_seq, wall_us, blob in rows:
         for seq, outcome in enumerate(_unpack_outcomes(blob), start=first_seq):
-            if seq > above_seq:
+            if seq > above_seq:  # a resend that brought more with it has the first ones once more
+                above_seq = seq
                 yield seq, wall_us, outcome
 
 

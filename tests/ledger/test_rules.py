@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drivers.bus import Hello
 from drivers.contract import Document, Outcome, Scan
 from gateway.clock import BUILD_US, Clock
 from gateway.errors import LedgerUnusable
@@ -163,10 +164,27 @@ def test_a_number_used_again_after_its_answer_was_voiced_books_nothing_and_stops
 
     (again,) = outcomes(counter.tell(delivery("counter", "b1", 1, Scan(two), acked_through=1)))
 
-    assert again.code == "refused"
+    assert again == Outcome("refused", "reading 1 was booked and voiced before: the driver counts wrong")
     assert counter.rows("SELECT sku FROM movement") == [("S1",), ("S1",)]
     assert counter.scan(two, boot="b2")[0].code == "negative"
     assert audit(counter.writer.connection).findings == ()
+
+
+def test_after_a_slow_flush_a_reading_and_its_resend_arrive_together_and_count_once(counter):
+    (code,) = counter.add_items(1)
+    sent = delivery("counter", "b1", 1, Scan(code), Scan(code))
+    with_one_more = delivery("counter", "b1", 1, Scan(code), Scan(code), Scan(code))
+
+    answers = outcomes(counter.tell(sent, sent, with_one_more))
+
+    assert [one.text.split(",")[0] for one in answers] == [
+        *("Item 1: -1", "Item 1: -2"),
+        *("Item 1: -1", "Item 1: -2"),
+        *("Item 1: -1", "Item 1: -2", "Item 1: -3"),
+    ]
+    assert counter.rows("SELECT count(*) FROM movement") == [(3,)]
+    (late,) = counter.tell(Hello("counter", "b2", [("b1", 1)]))
+    assert [one.text.split(": ", 1)[1][:10] for one in late.outcomes] == ["Item 1: -2", "Item 1: -3"]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from tests.ledger.counter import Counter, as_after_a_kill, delivery, outcomes
 from tests.system.shop import ean13
 
 STEPS_AT_LEAST = 2_000
-EXAMPLES, STEPS_PER_EXAMPLE = 45, 50
+EXAMPLES, STEPS_PER_EXAMPLE = 55, 50
 DEVICES = {"counter": ("sell", -1), "stockroom": ("receive", 1)}
 CODES = [ean13(number) for number in (1, 2, 3)]
 BOOKED = ("ok", "low", "negative")
@@ -130,6 +130,18 @@ class LedgerAgainstDictionary(RuleBasedStateMachine):
         sent, answers = data.draw(st.sampled_from(self.kept()))
 
         assert outcomes(self.core.tell(sent)) == answers
+
+    @rule(device=st.sampled_from(sorted(DEVICES)), items=st.lists(st.integers(0, 2), min_size=1, max_size=3))
+    def resend_in_the_same_breath(self, device: str, items: list[int]) -> None:
+        """The flush before took so long that reading and resend are both waiting."""
+        steps["resend at once"] += 1
+        sent = self.scans(device, items, 0)
+
+        first, again = self.core.tell(sent, sent)
+
+        assert first == again
+        self.answered(sent, first.outcomes)
+        self.remember(device, items, 0)
 
     @precondition(lambda self: any(driver.kept for driver in self.drivers.values()))
     @rule(data=st.data())

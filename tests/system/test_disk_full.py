@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import socket
 import subprocess
 import time
@@ -156,28 +157,30 @@ def scan_until_it_answers(shop: Shop, code: str) -> str:
     return answer
 
 
-@pytest.fixture
-def shop_on_a_disk(tmp_path):
-    with small_tmpfs(tmp_path / "disk", 8) as disk, open_shop(disk / "shop") as shop:
-        shop.start()
-        yield disk, shop
-
-
 def remount(disk: Path, how: str) -> None:
     """Read-only as after an error of the card: whoever has files open for writing keeps failing at them."""
     run("mount", "-o", f"remount,{how}", str(disk))
 
 
-def test_no_file_may_grow_and_scans_are_refused_until_it_may_again(shop_on_a_disk):
+def limit_file_size(pid: int, size_bytes: int) -> None:
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, resource.RLIM_INFINITY))
+
+
+@pytest.fixture
+def shop(tmp_path):
+    with open_shop(tmp_path / "shop") as shop:
+        yield shop.start()
+
+
+def test_no_file_may_grow_and_scans_are_refused_until_it_may_again(shop):
     """Every write of the ledger fails (the limit of a process, as a card that gives errors does)."""
-    _, shop = shop_on_a_disk
     (code,) = shop.add_items(1)
     page = Page(shop)
 
-    subprocess.run(["prlimit", "--pid", str(shop.daemon.pid), "--fsize=4096:unlimited"], check=True)
+    limit_file_size(shop.daemon.pid, 4096)
     refused = scan_until(shop, code, "not_recording")
     page.hears("not_recording", "NOT counted", SOON_S)
-    subprocess.run(["prlimit", "--pid", str(shop.daemon.pid), "--fsize=unlimited:unlimited"], check=True)
+    limit_file_size(shop.daemon.pid, resource.RLIM_INFINITY)
     page.hears("ok", "counting again", 3.0)
     page.close()
 
