@@ -67,9 +67,11 @@ def _quality() -> Quality:
     return "rtc" if Path("/dev/rtc0").exists() or time.time_ns() // 1000 > BUILD_US else "none"
 
 
+UUID7_RANDOM = 0x0FFF_3FFF_FFFF_FFFF_FFFF  # what chance may set of the low 80 bits ...
+UUID7_FIXED = 0x7000_8000_0000_0000_0000  # ... and what says version 7, variant 2
+
+
 def uuid7(wall_us: int, random_10: bytes) -> bytes:
     """RFC 9562 UUID version 7: 48 bits of milliseconds, then `random_10` with version and variant set."""
-    head = (wall_us // 1000).to_bytes(6, "big")
-    return (
-        head + bytes([0x70 | random_10[0] & 0x0F, random_10[1], 0x80 | random_10[2] & 0x3F]) + random_10[3:]
-    )
+    low = int.from_bytes(random_10, "big") & UUID7_RANDOM | UUID7_FIXED
+    return (wall_us // 1000 << 80 | low).to_bytes(16, "big")

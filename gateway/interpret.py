@@ -126,7 +126,7 @@ def _item(
         for coded in candidates
         if coded.code and (known := shelves.known(coded.code)) is not None
     ]
-    if len({known.item.sku for _, known in found}) > 1:
+    if len(found) > 1 and len({known.item.sku for _, known in found}) > 1:
         names = ", ".join(known.item.name for _, known in found)
         return Effect(Outcome("refused", f"this code may be several items: {names}; choose one"), station)
     if station.mode == "move" and not (station.location and station.destination):
@@ -210,7 +210,11 @@ def _book(
     moment: Moment,
 ) -> Effect:
     lots = shelves.lots(item.sku, station.location)
-    expires_on = coded.expires_on or next((lot.expires_on for lot in lots if lot.lot == coded.lot), None)
+    left, expires_on = 0, coded.expires_on
+    for lot in lots:
+        left += lot.quantity
+        if lot.lot == coded.lot:
+            expires_on = expires_on or lot.expires_on
     expired = bool(coded.lot or coded.expires_on) and is_expired(expires_on, moment.today)
     if expired and moment.block_expired and station.mode in ("sell", "receive"):
         text = f"{item.name}: expired {expires_on}, not booked; take it off the shelf (SK/WASTE/expired)"
@@ -229,7 +233,7 @@ def _book(
     parts = [(LotStock(coded.lot, 0, expires_on), quantity)]
     if sign < 0 and not coded.lot:
         parts = fefo(lots, quantity, moment.today)
-    drafts = tuple(
+    drafts = [
         Draft(
             kind=kind,
             sku=item.sku,
@@ -246,13 +250,13 @@ def _book(
             quantity_source=quantity_source,
         )
         for lot, part in parts
-    )
-    left = sum(lot.quantity for lot in lots) + sign * quantity
+    ]
+    left += sign * quantity
     code, text = _verdict(item, left, sign, expired, expires_on)
     return Effect(
         Outcome(code, text),
         station,
-        drafts,
+        tuple(drafts),
         sku=item.sku,
         change=sign * quantity,
         left=left,

@@ -26,11 +26,11 @@ V = TypeVar("V")
 class Remembered(OrderedDict[K, V]):
     """The values used last; the least used one makes room."""
 
-    def get_or(self, key: K, find: Callable[[], V]) -> V:
+    def get_or(self, key: K, find: Callable[[K], V]) -> V:
         if key in self:
             self.move_to_end(key)
             return self[key]
-        value = self[key] = find()
+        value = self[key] = find(key)
         if len(self) > REMEMBERED_MAX:
             self.popitem(last=False)
         return value
@@ -51,7 +51,7 @@ class LedgerShelves:
         self._shelves.clear()
 
     def known(self, code: str) -> Known | None:
-        return self._codes.get_or(code, lambda: self._find_code(code))
+        return self._codes.get_or(code, self._find_code)
 
     def is_item(self, sku: str) -> bool:
         return self.ledger.execute("SELECT 1 FROM item WHERE sku = ?", (sku,)).fetchone() is not None
@@ -61,7 +61,7 @@ class LedgerShelves:
 
     def on_hand(self, sku: str, location: str) -> int:
         """The sum over all lots."""
-        return sum(lot.quantity for lot in self._shelf(sku, location).values())
+        return sum([lot.quantity for lot in self._shelf(sku, location).values()])
 
     def last_booking(self, device: str) -> list[tuple[int, Draft]]:
         rows = self.ledger.execute(
@@ -97,13 +97,13 @@ class LedgerShelves:
                 shelf[draft.lot] = LotStock(draft.lot, quantity, expires_on)
 
     def _shelf(self, sku: str, location: str) -> dict[str, LotStock]:
-        return self._shelves.get_or((sku, location), lambda: self._find_shelf(sku, location))
+        return self._shelves.get_or((sku, location), self._find_shelf)
 
-    def _find_shelf(self, sku: str, location: str) -> dict[str, LotStock]:
+    def _find_shelf(self, shelf: tuple[str, str]) -> dict[str, LotStock]:
         rows = self.ledger.execute(
             """SELECT lot, qty, expiry FROM balance LEFT JOIN lot USING (sku, lot)
                WHERE sku = ? AND loc = ? AND (qty <> 0 OR lot = '')""",
-            (sku, location),
+            shelf,
         )
         return {lot: LotStock(lot, quantity, expiry) for lot, quantity, expiry in rows}
 

@@ -21,6 +21,8 @@ def fefo(lots: list[LotStock], quantity: int, today: str | None) -> list[tuple[L
 
     Expired lots are left alone: what the customer carries away was probably not one of them.
     """
+    if len(lots) == 1 and lots[0].lot == "" and lots[0].expires_on is None:  # most shelves
+        return [(lots[0], quantity)]
     sellable = [stock for stock in lots if stock.quantity > 0 and not is_expired(stock.expires_on, today)]
     sellable.sort(key=lambda stock: (stock.expires_on or "9999", stock.lot == "", stock.lot))
     taken: dict[str, tuple[LotStock, int]] = {}
