@@ -1,7 +1,7 @@
 """`storekeeper devices`: scanners, readers, scales and sensors, and how they are."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     import sqlite3
 
     from gateway.config import Settings
+    from gateway.stock.check_card import Verdict
+
+QUIET_S = 2.0  # after the last code of the card
 
 
-@click.group(epilog=examples("storekeeper devices list", "storekeeper devices list --json"))
+@click.group(epilog=examples("storekeeper devices discover", "storekeeper devices list --json"))
 def devices() -> None:
     """Scanners, readers, scales and sensors, and how they are."""
 
@@ -39,6 +42,223 @@ def list_(ctx: click.Context, config: Path | None, as_json: bool) -> None:
         if not rows:
             click.echo("no device is configured: add a [[device]] to config.toml", err=True)
     ctx.exit(0 if all(row["state"] in ("running", "disabled") for row in rows) else 1)
+
+
+@devices.command(epilog=examples("storekeeper devices discover", "storekeeper devices discover --json"))
+@config_option
+@json_option
+def discover(config: Path | None, as_json: bool) -> None:
+    """What is plugged in, with its lasting name and what to write. Nothing is opened or read."""
+    import json
+    import os
+    from dataclasses import asdict
+
+    from drivers.discover import discover as look
+    from gateway.config import find, load
+    from gateway.errors import SettingsInvalid
+
+    try:
+        known = load(find(config)).settings.devices
+    except SettingsInvalid:
+        known = ()  # discover comes before there is a config file
+    ways = {
+        os.path.realpath(value): device.name
+        for device in known
+        for way, value in device.options.items()
+        if way in ("port", "path") and value
+    }
+    rows = [{**asdict(one), "configured": ways.get(os.path.realpath(one.path), "")} for one in look()]
+    if as_json:
+        click.echo(json.dumps(rows, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo(row["what"])
+        if row["configured"]:
+            click.echo(f"    is your device {row['configured']}")
+            continue
+        driver = row["driver"] or "..."
+        option, path = next(iter(row["settings"].items()))
+        click.echo(f'    [[device]] name = "..." driver = "{driver}" {option} = "{path}"')
+    if not rows:
+        click.echo("nothing is seen: is it plugged in, and switched on?", err=True)
+
+
+@devices.command(
+    epilog=examples("storekeeper devices monitor counter", "storekeeper devices monitor --seconds 60")
+)
+@click.argument("name", required=False)
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=86_400, help="Leave after so long.")
+@config_option
+def monitor(name: str | None, seconds: float, config: Path | None) -> None:
+    """What the daemon hears from a device, or from all: live, until Ctrl-C."""
+    import time
+
+    from gateway.cli.device_line import named, overheard
+    from gateway.cli.opened import opened
+
+    settings, _ = opened(config)
+    if name:
+        named(settings, name)
+    for heard in overheard(settings, seconds):
+        if name in (None, heard.device):
+            click.echo(f"{time.strftime('%H:%M:%S')}  {heard.device:<18} {heard.what}")
+
+
+@devices.command(epilog=examples("storekeeper devices test", "storekeeper devices test counter --seconds 10"))
+@click.argument("name", required=False)
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=30, show_default=True)
+@config_option
+@click.pass_context
+def test(ctx: click.Context, name: str | None, seconds: float, config: Path | None) -> None:
+    """Press the trigger: who speaks? Exit code 1 when nothing is heard."""
+    from gateway.cli.device_line import named, overheard
+    from gateway.cli.opened import opened
+
+    settings, _ = opened(config)
+    if name:
+        named(settings, name)
+    click.echo("Scan anything, put something on the scale, warm the sensor with your hand ...", err=True)
+    for heard in overheard(settings, seconds):
+        if name in (None, heard.device):
+            click.echo(f"{heard.device}: {heard.what}")
+            ctx.exit(0)
+    whose = f'from "{name}" ' if name else ""
+    click.echo(f"nothing was heard {whose}within {seconds:g} s: storekeeper devices list says why", err=True)
+    ctx.exit(1)
+
+
+@devices.command(
+    "check-card",
+    epilog=examples(
+        "storekeeper devices check-card -o card.html", "storekeeper devices check-card --listen counter"
+    ),
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.html to print.")
+@click.option(
+    "--listen", "name", metavar="NAME", help="Read the card with this device, and say how it is set."
+)
+@click.option("--seconds", type=click.FloatRange(min=1), default=60, show_default=True)
+@config_option
+@json_option
+@click.pass_context
+def check_card(
+    ctx: click.Context,
+    output: Path | None,
+    name: str | None,
+    seconds: float,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Print the scanner check card; or listen to a scanner that reads it, and say what to change."""
+    from gateway.stock.check_card import card_html
+
+    if name is None:
+        page = card_html()
+        output.write_text(page) if output else click.echo(page, nl=False)
+        if output:
+            click.echo(
+                f"{output}: print it or open it, then: storekeeper devices check-card --listen NAME", err=True
+            )
+        return
+    verdict = _listened(name, seconds, config)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        click.echo(json.dumps(asdict(verdict), ensure_ascii=False))
+    else:
+        for line in _told(verdict):
+            click.echo(line)
+    ctx.exit(0 if verdict.fits and verdict.separator in ("kept", "not scanned") else 1)
+
+
+def _listened(name: str, seconds: float, config: Path | None) -> "Verdict":
+    """Until all three codes of the card arrived and nothing more comes, or the time is over."""
+    import time
+
+    from gateway.cli.device_line import arrivals, made, named, pieces_of
+    from gateway.config import find, load
+    from gateway.stock.check_card import Arrival, judge
+
+    device = named(load(find(config)).settings, name)
+    chosen, options = made(device)
+    click.echo("Scan the two long codes, then the square one ...", err=True)
+    found: list[Arrival] = []
+    for arrival in arrivals(chosen, options, pieces_of(device, chosen, options, seconds)):
+        if arrival is not None:
+            found.append(arrival)
+            click.echo(f"{len(found)}: {next(iter(arrival.texts.values()), 'not read')!r}", err=True)
+        elif found and time.monotonic() - found[-1].at_s > QUIET_S and judge(found).is_complete:
+            break
+    return judge(found)
+
+
+def _told(verdict: "Verdict") -> list[str]:
+    """For a person: what was found, what to write into the settings, what to change on the scanner."""
+    lines = list(verdict.remedies)
+    if not verdict.fits:
+        return lines
+    speed = f", {verdict.key_ms:.0f} ms a character" if verdict.key_ms >= 1 else ""
+    aim = "sends" if verdict.aim else "does not send"
+    held = f", reads a code in its beam every {verdict.repeat_ms} ms" if verdict.repeat_ms else ""
+    found = f"This scanner {aim} identifiers; the GS1 separator: {verdict.separator}{speed}{held}."
+    settings = [f"    {key} = {_toml(value)}" for key, value in verdict.settings.items()]
+    return [found, *(["In its section of config.toml:", *settings] if settings else []), *lines]
+
+
+def _toml(value: str | int) -> str:
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+@devices.command(
+    epilog=examples(
+        "storekeeper devices record scale --seconds 30", "storekeeper devices record counter -o three.bytes"
+    )
+)
+@click.argument("name")
+@click.option("--seconds", type=click.FloatRange(min=0.1, max=3600), default=30, show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="FILE.bytes")
+@config_option
+@click.pass_context
+def record(ctx: click.Context, name: str, seconds: float, output: Path | None, config: Path | None) -> None:
+    """Record a device as it is set up here: a fixture for its driver. The daemon must not hold it."""
+    from gateway.cli.driver import record as record_driver
+
+    driver, settings = _as_set_up(name, config)
+    path = output or Path(f"{name}.bytes")
+    ctx.invoke(record_driver, name=driver, settings=settings, seconds=seconds, output=path)
+
+
+@devices.command(
+    epilog=examples(
+        "storekeeper devices replay counter three.bytes",
+        "storekeeper devices replay scale hw_fixtures/a.bytes",
+    )
+)
+@click.argument("name")
+@click.argument("file", type=click.File("rb"))
+@config_option
+@click.pass_context
+def replay(ctx: click.Context, name: str, file: BinaryIO, config: Path | None) -> None:
+    """What a device, as it is set up here, would read in a recording: JSON lines. Nothing is booked."""
+    from gateway.cli.driver import decode
+
+    driver, settings = _as_set_up(name, config)
+    ctx.invoke(decode, name=driver, file=file, settings=settings)
+
+
+def _as_set_up(name: str, config: Path | None) -> tuple[str, tuple[str, ...]]:
+    """A device's driver, and those of its options that are not the default, as `--set` takes them."""
+    from drivers.loading import options_of
+    from gateway.cli.device_line import made, named
+    from gateway.config import find, load
+
+    device = named(load(find(config)).settings, name)
+    defaults = {option.name: option.default for option in options_of(made(device)[0])}
+    changed = {key: value for key, value in device.options.items() if value != defaults.get(key)}
+    return device.driver, tuple(f"{key}={value}" for key, value in changed.items())
 
 
 def rows_of(settings: "Settings", ledger: "sqlite3.Connection") -> list[dict[str, Any]]:

@@ -53,6 +53,11 @@ class Verdict:
     def fits(self) -> bool:
         return self.aim is not None
 
+    @property
+    def is_complete(self) -> bool:
+        """All three codes arrived."""
+        return self.fits and self.separator != "not scanned"
+
 
 def judge(arrivals: Sequence[Arrival]) -> Verdict:
     """What the scans of the card say. Any order, any of them more than once; other codes are ignored."""

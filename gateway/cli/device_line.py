@@ -1,0 +1,162 @@
+"""What a device says: overheard from the running daemon, or read directly while nobody else holds it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+from drivers.contract import AnyReading, Asks, ConfigError, Decoder, DeviceGone, EventDriver, Garbled, Scan
+from gateway.config import Device, Settings
+from gateway.errors import DeviceOrPermission, SettingsInvalid
+from gateway.stock.check_card import Arrival
+
+POLL_S = 0.05
+LOOK_EVERY_S = 0.5  # at the second file, for values that make no event
+
+
+class Heard(NamedTuple):
+    """One line of the monitor."""
+
+    device: str
+    what: str
+
+
+class Piece(NamedTuple):
+    """What one read brought; no bytes: silence."""
+
+    now_s: float
+    data: bytes
+
+
+def overheard(settings: Settings, seconds: float) -> Iterator[Heard]:
+    """What the daemon hears from its devices: scans and what they became, values as they change."""
+    import zmq
+
+    from drivers.bus import decode_hint
+    from gateway.addresses import hint_address
+
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SUBSCRIBE, b"")
+    socket.connect(hint_address(settings))
+    values = dict(_values(settings))
+    until_s, look_s = time.monotonic() + seconds, 0.0
+    try:
+        while (now_s := time.monotonic()) < until_s:
+            if socket.poll(int(POLL_S * 1000)):
+                for event in decode_hint(socket.recv()).events:
+                    yield Heard(event.device, f"{event.code}  {event.about}  {event.text}".rstrip())
+            if now_s - look_s < LOOK_EVERY_S:
+                continue
+            look_s = now_s
+            for key, value in _values(settings):
+                if values.get(key) != value:
+                    values[key] = value
+                    yield Heard(key[0], value)
+    finally:
+        socket.close()
+
+
+def _values(settings: Settings) -> Iterator[tuple[tuple[str, str], str]]:
+    """(device, what it is about) -> how it is now."""
+    from gateway.cli.opened import telemetry
+    from gateway.ledger import queries
+
+    file = telemetry(settings)
+    if file is None:
+        return
+    try:
+        for sample in queries.latest_samples(file):
+            about = " ".join(part for part in (sample.sensor, sample.quantity) if part)
+            yield (sample.device, about), f"{about} {sample.value:g}"
+        for state in queries.device_states(file):
+            yield (state.device, "state"), f"{state.state}  {state.text}".rstrip()
+    finally:
+        file.close()
+
+
+def named(settings: Settings, name: str) -> Device:
+    """The device of the settings. Raises DeviceOrPermission with the names that there are."""
+    for device in settings.devices:
+        if device.name == name and not device.problem:
+            return device
+        if device.name == name:
+            raise SettingsInvalid(device.problem)
+    names = ", ".join(device.name for device in settings.devices) or "none"
+    raise DeviceOrPermission(f'there is no device "{name}" in {settings.path.name}; there is {names}')
+
+
+def made(device: Device) -> tuple[Any, Any]:
+    """Its driver and its Config. Raises SettingsInvalid."""
+    from drivers.loading import load
+
+    try:
+        chosen = load(device.driver)
+        return chosen, chosen.Config(**device.options)
+    except ConfigError as error:
+        raise SettingsInvalid(f"{device.name}: {error}") from error
+
+
+def pieces_of(device: Device, chosen: Any, config: Any, seconds: float) -> Iterator[Piece]:
+    """Open the device and read it for so long, asked as its decoder asks. Raises DeviceOrPermission."""
+    if isinstance(chosen, EventDriver):
+        raise DeviceOrPermission(f"{device.name}: {device.driver} does its own input and output; use monitor")
+    asker: Decoder = chosen.decoder(config)
+    try:
+        transport = chosen.open(config)
+    except (DeviceGone, ConfigError) as error:
+        held = "; the daemon holds it: sudo systemctl stop storekeeper" if "held by" in str(error) else ""
+        raise DeviceOrPermission(f"{device.name}: {error}{held}") from error
+    until_s = time.monotonic() + seconds
+    try:
+        while (now_s := time.monotonic()) < until_s:
+            if isinstance(asker, Asks) and (request := asker.pending_bytes(now_s)):
+                transport.write(request)
+            data = transport.read(POLL_S)
+            now_s = time.monotonic()
+            asker.feed(data, now_s) if data else asker.idle(now_s)
+            yield Piece(now_s, data)
+    except DeviceGone as gone:
+        raise DeviceOrPermission(f"{device.name}: {gone}") from gone
+    finally:
+        transport.close()
+
+
+def arrivals(chosen: Any, config: Any, pieces: Iterator[Piece]) -> Iterator[Arrival | None]:
+    """Each code as every keyboard layout would read it; None at each silence."""
+    decoders = {
+        layout: chosen.decoder(plain) for layout, plain in _in_every_layout(chosen.Config, config).items()
+    }
+    began_s: float | None = None
+    for now_s, data in pieces:
+        ended: dict[str, list[AnyReading]] = {}
+        for layout, decoder in decoders.items():
+            readings = decoder.feed(data, now_s) if data else decoder.idle(now_s)
+            ended[layout] = [one for one in readings if isinstance(one, Scan | Garbled)]
+        if data and began_s is None:
+            began_s = now_s
+        count = max(len(readings) for readings in ended.values())
+        for at in range(count):
+            scans = {
+                layout: readings[at]
+                for layout, readings in ended.items()
+                if at < len(readings) and isinstance(readings[at], Scan)
+            }
+            texts = {layout: scan.data for layout, scan in scans.items() if isinstance(scan, Scan)}
+            aims = [scan.aim for scan in scans.values() if isinstance(scan, Scan) and scan.aim]
+            yield Arrival(texts, aims[0] if aims else "", now_s, now_s - (began_s or now_s))
+        if count:
+            began_s = None
+        if not data:
+            yield None
+
+
+def _in_every_layout(shape: type[Any], config: Any) -> dict[str, Any]:
+    """Layout -> Config without prefix and suffix; one without a name for what is no keyboard."""
+    from drivers.keyboard_layouts import LAYOUTS
+
+    names = {field.name for field in fields(shape)}
+    plain = replace(config, **{name: "" for name in ("prefix", "suffix") if name in names})
+    choices = get_args(get_type_hints(shape)["layout"]) if "layout" in names else ()
+    keyboards = [choice for choice in choices if choice in LAYOUTS]
+    return {layout: replace(plain, layout=layout) for layout in keyboards} or {"": plain}
