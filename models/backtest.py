@@ -69,7 +69,10 @@ def backtest(
 ) -> Iterator[tuple[Panel, Forecast]]:
     """At each origin: learn as a gateway would have on that night, then forecast."""
     for origin in bench.origins:
-        panel = launched(bench.panel.seen_at(origin, history_days))
+        panel = launched(
+            bench.panel.seen_at(origin)
+        )  # an item once sold is forecast, however short the memory
+        panel = panel.seen_at(origin, history_days)
         model, calibration = learn(panel, shipped, seed)
         windows = [(start, span) for span in spans for start in range(0, bench.horizon_days - span + 1, span)]
         windows += [(0, span) for span in spans if span > bench.horizon_days]

@@ -271,7 +271,7 @@ class Replay:
         put["uplift_some"][:], put["uplift_full"][:] = np.log(self.uplift()[:, 1:]).T
         put["has_year"][:] = self.age > YEAR_DAYS + 28
         put["diff_ratio"][:] = _log_ratio(step, scale)
-        return np.clip(out, -4, 4)
+        return np.clip(out, -4, 4, out=out)
 
     def _target(
         self, origin: int, ahead: NDArray[np.int64], scale: Floats
@@ -286,7 +286,7 @@ class Replay:
         up = np.take_along_axis(uplift, kind.astype(np.int64), 1)
         is_open = np.broadcast_to(~panel.closed[:, day], (n, len(day)))
         holiday = np.broadcast_to(panel.holiday[:, day], (n, len(day)))
-        factors = np.stack([factor[:, weekday], up, np.where(holiday, holiday_factor[:, None], 1)], 2)
+        factors = np.stack([factor[:, weekday], up, np.where(holiday, holiday_factor[:, None], ONE)], 2)
         base = (self.level() / scale)[:, None] * factors.prod(2)
         base = (base * is_open).astype(np.float32)
         put["base"][:] = np.log(base + BASE_FLOOR)
@@ -315,7 +315,7 @@ class Replay:
                 put[name][:] = values[day]
         put["ahead"][:], put["ahead_log"][:] = ahead / 28, np.log(ahead) / 3
         self._year(origin, day, put)
-        return base, is_open, np.clip(out, -4, 4), factors.astype(np.float32)
+        return base, is_open, np.clip(out, -4, 4, out=out), factors
 
     def _year(self, origin: int, day: NDArray[np.int64], put: dict[str, Floats]) -> None:
         """The same weeks a year ago against the four weeks before them; nothing where the shop is younger."""

@@ -6,7 +6,7 @@ the plain rules and the width of the quantiles. Then the same passes run again o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -41,7 +41,11 @@ WIDTH_POWER = 0.5
 CLASS_UNITS = (0.5, 3.0)  # volume classes: items below, between, above (units a day)
 CLASSES = len(CLASS_UNITS) + 1
 CHUNK_ITEMS = 256
-DEFAULT_BLEND = (0.85, 0.15, 0.0)  # network, structural rule, DowEmpQ
+DEFAULT_BLENDS = (
+    (0.85, 0.15, 0.0),
+    (0.85, 0.15, 0.0),
+    (0.45, 0.55, 0.0),
+)  # network, structural rule, DowEmpQ
 BLENDS = (
     (1.0, 0.0, 0.0),
     (0.85, 0.15, 0.0),
@@ -93,7 +97,7 @@ class Calibration:
 
     @classmethod
     def default(cls) -> Calibration:
-        blend = np.tile(np.asarray(DEFAULT_BLEND, np.float32), (CLASSES, 1))
+        blend = np.asarray(DEFAULT_BLENDS, np.float32)
         ones = np.ones((CLASSES, len(LEVELS)), np.float32)
         return cls(blend, blend, ones, np.tile(np.asarray(SUM_BLEND, np.float32), (CLASSES, 1)), ones)
 
@@ -135,8 +139,22 @@ def training_rows(
         near = rng.choice(np.arange(1, min(HORIZON_DAYS, last - origin) + 1), per_origin)
         far = rng.integers(1, min(reach_days, last - origin) + 1, 1)
         aheads.append(np.unique(np.concatenate([near, far])))
-    parts = [_rows_of(panel, snapshot) for snapshot in snapshots(panel, origins, aheads)]
-    return Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Rows.__slots__))
+    rows_max = len(panel.keys) * sum(len(ahead) for ahead in aheads)
+    return gather((_rows_of(panel, snapshot) for snapshot in snapshots(panel, origins, aheads)), rows_max)
+
+
+def gather(parts: Iterable[Rows], rows_max: int) -> Rows:
+    """The parts one below the other, each held only once: they are most of a night's memory."""
+    x = np.empty((0, 0), np.float32)
+    base, y, weight = np.empty((3, rows_max), np.float32)
+    end = 0
+    for part in parts:
+        if not end:
+            x = np.empty((rows_max, part.x.shape[1]), np.float32)  # pages that stay unused cost nothing
+        start, end = end, end + len(part.y)
+        for whole, piece in ((x, part.x), (base, part.base), (y, part.y), (weight, part.weight)):
+            whole[start:end] = piece
+    return Rows(x[:end], base[:end], y[:end], weight[:end])
 
 
 def _rows_of(panel: Panel, snapshot: Snapshot) -> Rows:
@@ -403,7 +421,7 @@ def mixed(a: Model, b: Model, share: float) -> Model:
 
 def _holdout_loss(panel: Panel, model: Model) -> float:
     inside = [(pieces, y, np.arange(len(y))) for pieces, y in _looks(panel, model)]
-    return _pinball_loss(inside, DEFAULT_BLEND)
+    return _pinball_loss(inside, DEFAULT_BLENDS[0])
 
 
 def _looks(panel: Panel, model: Model) -> list[tuple[Pieces, Floats]]:
@@ -440,8 +458,8 @@ def calibrate(panel: Panel, trial: Model) -> Calibration:
         inside = [(pieces, y, np.flatnonzero(pieces.volume_class == kind)) for pieces, y in held]
         inside = [(pieces, y, rows) for pieces, y, rows in inside if len(rows)]
         if inside:
-            mean_blend[kind] = _best_blend(inside, _square_loss)
-            quantile_blend[kind] = _best_blend(inside, _pinball_loss)
+            mean_blend[kind] = _best_blend(inside, DEFAULT_BLENDS[kind], _square_loss)
+            quantile_blend[kind] = _best_blend(inside, DEFAULT_BLENDS[kind], _pinball_loss)
     plain = replace(default, mean_blend=mean_blend, blend=quantile_blend)
     plain = replace(plain, sum_blend=_sum_blend(held, plain, trial))
     forecasts = [blend(pieces, plain, trial, WIDTH_WINDOWS) for pieces, _ in held]
@@ -457,12 +475,13 @@ def calibrate(panel: Panel, trial: Model) -> Calibration:
 Inside = list[tuple[Pieces, Floats, NDArray[np.int64]]]
 
 
-def _best_blend(inside: Inside, loss: Callable[[Inside, Sequence[float]], float]) -> Floats:
+def _best_blend(
+    inside: Inside, default: Sequence[float], loss: Callable[[Inside, Sequence[float]], float]
+) -> Floats:
     """The best of a few blends, half way from the default: a month is not much evidence."""
-    best = min(BLENDS, key=lambda weights: loss(inside, weights))
-    return (
-        BLEND_TRUST * np.asarray(best, np.float32) + (1 - BLEND_TRUST) * np.asarray(DEFAULT_BLEND, np.float32)
-    ).astype(np.float32)
+    best = np.asarray(min(BLENDS, key=lambda weights: loss(inside, weights)), np.float32)
+    out: Floats = BLEND_TRUST * best + (1 - BLEND_TRUST) * np.asarray(default, np.float32)
+    return out
 
 
 def _sum_blend(looks: list[tuple[Pieces, Floats]], plain: Calibration, model: Model) -> Floats:

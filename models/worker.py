@@ -31,7 +31,7 @@ from models.network import GRAPHS, INPUTS, SHIPPED, WINDOW_INPUTS, Graph, finger
 from models.panel import Floats, Panel
 from models.series import DayRow, Event, Series, ledger_events, panel_of, sold_days
 
-BLOCK_ITEMS = 700
+BLOCK_ITEMS = 250
 LEARN_ITEMS_MAX = 1500  # one network serves all items: a larger shop learns from an even sample of them
 FORECAST_DAYS = 28
 REACH_DAYS = 56
