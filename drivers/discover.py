@@ -28,6 +28,7 @@ class Found:
     """One thing that may be a device. `settings` is what its `[[device]]` needs besides a name."""
 
     kind: str  # keyboard, serial, hid, 1-wire, i2c
+    name: str  # what it calls itself: "Datalogic QuickScan"
     what: str  # in plain words: "Barcode scanner (keyboard type), USB port 1.3"
     identity: str  # driver @ port (# serial number): the same after a reboot
     path: str  # its lasting name
@@ -60,7 +61,7 @@ def _keyboards(root: Path) -> list[Found]:
         is_scanner = bool(SCANNER_WORDS.search(f"{name} {facts.name}"))
         what = f"Barcode scanner (keyboard type): {name}" if is_scanner else f"Keyboard, or a scanner: {name}"
         driver = "hid_scanner" if is_scanner else ""
-        found.append(_found("keyboard", what, driver, "path", links, node, facts))
+        found.append(_found("keyboard", name, what, driver, "path", links, node, facts))
     return found
 
 
@@ -82,7 +83,7 @@ def _hid(root: Path) -> list[Found]:
         elif SCALE_PAGE in pages:
             kind, driver = ("Scale (HID)", "scale_hid")
         path = f"/dev/{folder.name}"
-        found.append(_found("hid", f"{kind}: {name}", driver, "path", [path], folder.name, facts))
+        found.append(_found("hid", name, f"{kind}: {name}", driver, "path", [path], folder.name, facts))
     return found
 
 
@@ -99,7 +100,7 @@ def _serial_lines(root: Path) -> list[Found]:
             what, driver = f"Barcode scanner (serial): {facts.name}", "serial_scanner"
         elif USB_SERIAL_CHIPS.search(facts.name):
             what = f"USB-serial cable, anything may be behind it: {facts.name}"
-        found.append(_found("serial", what, driver, "port", links, node, facts))
+        found.append(_found("serial", facts.name or node, what, driver, "port", links, node, facts))
     return found
 
 
@@ -108,6 +109,7 @@ def _probes(root: Path) -> list[Found]:
     return [
         Found(
             "1-wire",
+            folder.name,
             f"Thermometer (DS18B20) {folder.name}",
             f"thermometer_ds18b20#{folder.name}",
             path := f"/sys/bus/w1/devices/{folder.name}",
@@ -128,7 +130,7 @@ def _buses(root: Path) -> list[Found]:
         name = _text(root / "sys/class/i2c-dev" / node.name / "name") or "no name"
         what = f"I2C bus ({name}): a load cell (scale_nau7802) or thermometer_sht3x may be on it"
         path = f"/dev/{node.name}"
-        found.append(Found("i2c", what, path, path, node.name, "", {"port": path}, node.name))
+        found.append(Found("i2c", name, what, path, path, node.name, "", {"port": path}, node.name))
     return found
 
 
@@ -164,7 +166,7 @@ def _links(root: Path, folder: str, pattern: str) -> dict[str, list[str]]:
 
 
 def _found(
-    kind: str, what: str, driver: str, way: str, links: list[str], node: str, facts: UsbFacts
+    kind: str, name: str, what: str, driver: str, way: str, links: list[str], node: str, facts: UsbFacts
 ) -> Found:
     """`way` is the driver's option for where it is. by-id is lasting only with a true serial number."""
     by_id = next((link for link in links if "/by-id/" in link), "")
@@ -173,7 +175,16 @@ def _found(
     where = f", USB port {port}" if port else ""
     identity = f"{driver or kind}@{port or node}" + (f"#{facts.serial}" if facts.serial else "")
     return Found(
-        kind, what + where, identity, path, f"/dev/{_node(node)}", driver, {way: path}, port, facts.serial
+        kind,
+        name,
+        what + where,
+        identity,
+        path,
+        f"/dev/{_node(node)}",
+        driver,
+        {way: path},
+        port,
+        facts.serial,
     )
 
 

@@ -50,24 +50,17 @@ def list_(ctx: click.Context, config: Path | None, as_json: bool) -> None:
 def discover(config: Path | None, as_json: bool) -> None:
     """What is plugged in, with its lasting name and what to write. Nothing is opened or read."""
     import json
-    import os
     from dataclasses import asdict
 
-    from drivers.discover import discover as look
     from gateway.config import find, load
     from gateway.errors import SettingsInvalid
+    from gateway.plugged import plugged
 
     try:
         known = load(find(config)).settings.devices
     except SettingsInvalid:
         known = ()  # discover comes before there is a config file
-    ways = {
-        os.path.realpath(value): device.name
-        for device in known
-        for way, value in device.options.items()
-        if way in ("port", "path") and value
-    }
-    rows = [{**asdict(one), "configured": ways.get(os.path.realpath(one.path), "")} for one in look()]
+    rows = [{**asdict(found), "configured": name} for found, name in plugged(known)]
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False))
         return

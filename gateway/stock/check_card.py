@@ -24,6 +24,13 @@ REPEAT_WITHIN_S = 5.0  # the same code again later than this was scanned by hand
 REPEATS_MIN = 3  # so often in a row before it is called a code held in the beam
 MODULE_PX, MATRIX_MODULE_PX, BAR_PX = 2, 4, 80  # of 1/96 inch: modules of 0.53 and 1.06 mm
 
+STYLE = """
+  body { font: 12pt/1.4 system-ui, sans-serif; margin: 48px; color: #000; background: #fff }
+  figure { margin: 40px 0 }
+  figcaption { font: 10pt monospace; margin-top: 8px }
+  ol { padding-left: 1.2em }
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -173,12 +180,7 @@ def card_html() -> str:
 <html lang="en">
 <meta charset="utf-8">
 <title>Scanner check card</title>
-<style>
-  body {{ font: 12pt/1.4 system-ui, sans-serif; margin: 48px; color: #000; background: #fff }}
-  figure {{ margin: 40px 0 }}
-  figcaption {{ font: 10pt monospace; margin-top: 8px }}
-  ol {{ padding-left: 1.2em }}
-</style>
+<style>{STYLE}</style>
 <h1>Scanner check card</h1>
 <ol>
   <li>On the box: <code>storekeeper devices check-card --listen NAME</code></li>

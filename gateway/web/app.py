@@ -24,7 +24,7 @@ from gateway.config import Settings
 from gateway.web.face import Face
 from gateway.web.guard import Guard, is_loopback
 from gateway.web.port import listen
-from gateway.web.routes import actions, care, counter, demo, files, shop
+from gateway.web.routes import actions, care, counter, demo, files, setup, shop
 
 STOP_WITHIN_S = 1
 PAGE_THREADS = 2  # for pages that may take a while in a big shop; each has its own connections
@@ -72,7 +72,7 @@ def build(settings: Settings, bus_address: str, hint_address: str, demo_address:
             task.cancel()
         face.close()
 
-    modules = (counter, shop, care, actions, files, *([demo] if demo_address else []))
+    modules = (counter, shop, care, setup, actions, files, *([demo] if demo_address else []))
     app = Starlette(
         routes=[route for module in modules for route in module.routes],
         middleware=[Middleware(Guard), Middleware(GZipMiddleware, minimum_size=800, compresslevel=6)],

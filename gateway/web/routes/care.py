@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.ledger import queries
+from gateway.plugged import plugged
 from gateway.web import helping
 from gateway.web.counter import BUTTONS, UNDO_KEY, WASTE_KEY
 from gateway.web.face import Face, asked
@@ -29,6 +30,9 @@ def devices(request: Request) -> Response:
         stations={one.device: one for one in queries.stations(face.ledger)},
         samples=face.samples(),
         counters=station_names(face),
+        strangers=[
+            found for found, name in plugged(face.settings.devices) if not name and found.kind != "i2c"
+        ],
     )
 
 

@@ -1,0 +1,26 @@
+"""What is plugged in, and which of it is a device of the settings already."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from drivers.discover import Found, discover
+from gateway.config import Device
+
+WAYS = ("port", "path")  # the options of drivers that say where a device is
+
+
+def plugged(devices: Iterable[Device], root: Path = Path("/")) -> list[tuple[Found, str]]:
+    """Each thing that is seen with the name of its device, "" when it has none. `root`: of /dev and /sys."""
+    names = {
+        _real(root, str(device.options[way])): device.name
+        for device in devices
+        for way in WAYS
+        if device.options.get(way)
+    }
+    return [(found, names.get(_real(root, found.path), "")) for found in discover(root)]
+
+
+def _real(root: Path, path: str) -> str:
+    """by-id, by-path and the kernel's name are one device."""
+    return os.path.realpath(root / path.lstrip("/"))
