@@ -38,7 +38,7 @@ PRAGMAS: dict[str, int | str] = {
     "trusted_schema": 0,
     "busy_timeout": 5000,
     "cell_size_check": 1,
-    "wal_autocheckpoint": 1000,
+    "wal_autocheckpoint": 2000,  # pages: fewer, larger check points write hot index pages less often
     "mmap_size": 0,
     "temp_store": 2,  # MEMORY
 }

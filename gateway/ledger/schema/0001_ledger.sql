@@ -51,7 +51,7 @@ CREATE TABLE movement (
     hash        BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 
-CREATE INDEX movement_sku ON movement (sku, seq);
+CREATE INDEX movement_sku ON movement (sku);  -- seq is the rowid: it ends each entry by itself
 CREATE UNIQUE INDEX movement_reverses ON movement (reverses) WHERE reverses IS NOT NULL;
 
 CREATE TRIGGER movement_is_never_changed BEFORE UPDATE ON movement
