@@ -76,6 +76,8 @@ class Till:
 
     def answered(self, answer: Answered) -> None:
         """It is on disk, or refused."""
+        if not (self._at_once or self._after_commit):
+            return
         if not isinstance(answer.reading, Scan) or answer.reading.data.startswith(self._forward.never):
             return
         if self._at_once:

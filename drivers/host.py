@@ -53,6 +53,7 @@ BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 2.0  # a replugged scanner is back within 
 MUTED_S = 10.0
 SCAN_CHARS_MAX = 256  # no barcode that a shop meets is longer
 LONG_AGO_S = 3600.0  # for `idle` at an unplug: whatever is half read is over
+OF_A_PERSON = (Scan, Garbled, Document)
 LEAVE_WITHIN_S = 0.5  # at a stop, wait that long for the last acknowledgements
 
 
@@ -351,7 +352,7 @@ class Host:
 
 def _is_of_a_person(reading: AnyReading) -> bool:
     """Somebody waits for the beep. A device's word about itself, or a weight that came by, is silent."""
-    return isinstance(reading, Scan | Garbled | Document)
+    return isinstance(reading, OF_A_PERSON)
 
 
 def _with_subject(answer: Answered) -> Answered:

@@ -10,6 +10,7 @@ from drivers.contract import AnyReading, Health, Humidity, Temperature, Weight
 
 HEARTBEAT_S = 60.0
 SOURCES_MAX = 256  # probes behind one driver; beyond it the oldest is forgotten, and its next value passes
+WATCHED = (Weight, Temperature, Humidity, Health)
 
 
 class Steady:
@@ -20,7 +21,7 @@ class Steady:
 
     def passes(self, reading: AnyReading, now_s: float) -> bool:
         """Whether this reading is news; `now_s` is monotonic."""
-        if not isinstance(reading, Weight | Temperature | Humidity | Health):
+        if not isinstance(reading, WATCHED):
             return True
         source = (type(reading), _source(reading))
         value = replace(reading, raw_hex=None) if not isinstance(reading, Humidity) else reading

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from gateway.ledger.writer import UNDO_ROWS_MAX
 from gateway.stock.items import Item, Known
 from gateway.stock.lots import LotStock
-from gateway.stock.movements import Draft
+from gateway.stock.movements import VIRTUAL, Draft
 
 REMEMBERED_MAX = 4_096  # codes, and shelves: a shop's running range, whatever the size of its catalogue
 
@@ -68,7 +68,7 @@ class LedgerShelves:
             f"""{BOOKED}
                WHERE seq > (SELECT max(seq) FROM movement) - ? AND device = ? AND reverses IS NULL
                  AND NOT EXISTS (SELECT 1 FROM movement WHERE reverses = booked.seq)
-               ORDER BY seq DESC LIMIT 32""",
+               ORDER BY coalesce(occurred_us, wall_us) DESC, seq DESC LIMIT 32""",
             (UNDO_ROWS_MAX, device),
         ).fetchall()
         if not rows:
@@ -86,15 +86,20 @@ class LedgerShelves:
         ).fetchall()
         return [(row[0], _draft(row)) for row in rows]
 
-    def booked(self, draft: Draft) -> None:
-        """Apply a booking to what is remembered."""
+    def booked(self, draft: Draft) -> list[tuple[str, int, int]]:
+        """Apply a booking: (location, on hand before, and now) of each real shelf that it touches."""
+        moved = []
         for location, change in ((draft.source, -draft.quantity), (draft.destination, draft.quantity)):
-            shelf = self._shelves.get((draft.sku, location))
-            if shelf is not None:
-                before = shelf.get(draft.lot)
-                quantity = change + (before.quantity if before else 0)
-                expires_on = draft.expires_on or (before.expires_on if before else None)
-                shelf[draft.lot] = LotStock(draft.lot, quantity, expires_on)
+            if location in VIRTUAL:
+                continue
+            shelf = self._shelf(draft.sku, location)
+            total = sum([lot.quantity for lot in shelf.values()])
+            before = shelf.get(draft.lot)
+            quantity = change + (before.quantity if before else 0)
+            expires_on = draft.expires_on or (before.expires_on if before else None)
+            shelf[draft.lot] = LotStock(draft.lot, quantity, expires_on)
+            moved.append((location, total, total + change))
+        return moved
 
     def _shelf(self, sku: str, location: str) -> dict[str, LotStock]:
         return self._shelves.get_or((sku, location), self._find_shelf)
