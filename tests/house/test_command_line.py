@@ -112,7 +112,7 @@ def test_wrong_usage_is_exit_code_2() -> None:
 
 def test_a_wrong_config_is_exit_code_3(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text("[web]\nprot = 1\n")
+    path.write_text("[web]\nport = 0\n")
 
     answer = CliRunner().invoke(main, ["check", str(path)])
 
@@ -122,7 +122,7 @@ def test_a_wrong_config_is_exit_code_3(tmp_path: Path) -> None:
 
 def test_the_daemon_refuses_a_wrong_config_with_exit_code_3(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text("[web]\nprot = 1\n")
+    path.write_text("[web]\nport = 0\n")
 
     answer = subprocess.run([*STOREKEEPER, "run", "-c", str(path)], capture_output=True, text=True)
 

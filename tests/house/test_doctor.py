@@ -70,8 +70,8 @@ def test_each_finding_is_a_line_and_each_remedy_the_line_below(shop: Settings) -
     assert "                  sudo systemctl start storekeeper, or storekeeper run" in lines
 
 
-def test_a_misspelt_option_is_shown_with_its_place(shop: Settings) -> None:
-    shop.path.write_text("[web]\nprot = 8080\n")
+def test_a_wrong_setting_is_shown_with_its_place(shop: Settings) -> None:
+    shop.path.write_text("[web]\nport = 0\n")
 
     answer = run_doctor(shop)
 
