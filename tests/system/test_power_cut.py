@@ -4,6 +4,10 @@ An ext4 in a file, loop-mounted. The cut stops the file system between two bytes
 device had it, mounted again (the journal is replayed), opened as at any start, audited and compared. The
 control does the same with a ledger that does not wait for the disk, and must be seen to lose.
 
+What counts was acknowledged before the cut began. An answer that comes while the file system is being shut down
+is shown apart: with the power gone nobody hears it, and ext4 itself then says "flushed" now and then when it is
+not so (`python -m bench.powercut` shows that with a bare write and fdatasync).
+
 The third test records every write and flush on their way to the disk, and makes from them states that no single
 plug would show: what was not flushed is there, gone or torn, sector by sector.
 """
