@@ -35,14 +35,14 @@ from drivers.bus import (
 from drivers.contract import AnyReading, Document, Garbled, Humidity, Outcome, Scan, Temperature, Weight
 from gateway.config import Settings
 from gateway.interpret import Effect, Moment, interpret
-from gateway.ledger.master import Statement, document_answered, name_code, parked_is, upsert_item
+from gateway.ledger.master import Statement, name_code, parked_is, upsert_item
 from gateway.ledger.runs import Run, Runs, forget_earlier
 from gateway.ledger.shelves import LedgerShelves
 from gateway.ledger.telemetry import Telemetry
-from gateway.ledger.writer import UNDO_ROWS_MAX, AlertClosed, AlertRaised, Batch, NotRecording, Seen, Writer
+from gateway.ledger.writer import AlertClosed, AlertRaised, Batch, NotRecording, Seen, Writer
 from gateway.stock.counts import corrections
 from gateway.stock.movements import VIRTUAL, Draft, reversal
-from gateway.stock.stations import HOME_AFTER_S, MODES, Station
+from gateway.stock.stations import MODES, Station
 
 READINGS_PER_COMMIT_MAX = 256
 QUIET_POLL_S = 1.0
@@ -212,14 +212,13 @@ class Ingest:
         if effect.parked:
             _, boot, reading_seq = idem.rsplit("/", 2)  # whose scan it is, not which page it was typed on
             batch.park(effect.parked, station.device, boot, int(reading_seq))
-        left, sku, text = effect.left, effect.sku, effect.outcome.text
+        left, sku = effect.left, effect.sku
         if effect.outcome.code == "undo" and sku:
             left = self._shelves.on_hand(sku, station.location)
-            text = f"{self._shelves.name(sku)}: {text}"
         event = Event(
             station.device,
             effect.outcome.code,
-            text,
+            effect.outcome.text,
             scan.data,
             batch.stamp.wall_us,
             seq,
@@ -229,12 +228,8 @@ class Ingest:
             station.mode,
         )
         round_.events.append(event)
-        outcome = Outcome(effect.outcome.code, text, scan.data)
-        # A quantity typed for the next item is remembered too: executed again, it would count twice.
-        remember = (
-            effect.drafts or effect.parked or outcome.code == "mode" or station.device in batch.stations
-        )
-        return outcome, bool(remember)
+        outcome = Outcome(effect.outcome.code, effect.outcome.text, scan.data)
+        return outcome, bool(effect.drafts or effect.parked or station.device in batch.stations)
 
     def _book(self, batch: Batch, draft: Draft, device: str, idem: str, outcome: Outcome) -> int:
         """One movement: its seq. A shelf that goes below zero by it, or is back, is one notice."""
@@ -453,16 +448,9 @@ class Ingest:
             round_.batch.statements += forget_earlier(device, boot)
             self._close(round_)
             return
-        try:
-            owed = self._runs.never_voiced(ledger, device, boot, hello.earlier)
-        except (
-            sqlite3.Error
-        ) as error:  # the disk cannot even be read: the driver keeps its record, and asks again
-            self._not_recording(f"the ledger cannot be read: {error}")
-            return
         late = [
             (wall_us, Outcome("late", f"booked {self._clock_text(wall_us)}: {outcome.text}", outcome.about))
-            for wall_us, outcome in owed
+            for wall_us, outcome in self._runs.never_voiced(ledger, device, boot, hello.earlier)
         ]
         self._inlet.send(peer, Late([outcome for _, outcome in late]))
         if late:
