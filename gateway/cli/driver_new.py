@@ -1,14 +1,19 @@
 """What `storekeeper driver new` writes: a driver that works, its recording, its test and its package."""
 
+import keyword
+import re
+import sys
 from pathlib import Path
 
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 DRIVER = '''"""{title}: one line that says what device this is; `storekeeper driver list` shows it.
 
 Say here what the device sends, byte by byte, and where you read it.
 """
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated
 
 from annotated_types import Ge, Le
@@ -16,6 +21,7 @@ from annotated_types import Ge, Le
 from drivers.contract import AnyReading, Decoder, Transport, Weight, garbled
 
 LINE_BYTES_MAX = 64
+LINE = re.compile(rb"([+-]?[0-9]+(?:[.][0-9]+)?) (kg|g)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +52,20 @@ class {kind}Decoder:
 
     def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
         *lines, rest = (self._pending + chunk).split(b"\\r")
-        self._pending = rest[: LINE_BYTES_MAX + 1]  # bounded, and its head: the same reading however cut
-        return [meaning_of(line.strip()) for line in lines if line.strip()]
+        self._pending = rest[: LINE_BYTES_MAX + 1]  # bounded
+        heads = [line[: LINE_BYTES_MAX + 1] for line in lines]  # as if it had been pending: however cut
+        return [meaning_of(head) for head in heads if head.strip()]
 
     def idle(self, now_s: float) -> list[AnyReading]:
         return []
 
 
 def meaning_of(line: bytes) -> AnyReading:
-    value, _, unit = line.partition(b" ")
-    if len(line) > LINE_BYTES_MAX or unit not in (b"kg", b"g"):
+    found = LINE.fullmatch(line.strip())
+    if found is None or len(line) > LINE_BYTES_MAX:
         return garbled("no line of this scale", line)
-    try:
-        return Weight(value=Decimal(value.decode("ascii")), unit=unit.decode("ascii"), stable=True)
-    except (InvalidOperation, UnicodeDecodeError):
-        return garbled("no number", line)
+    value, unit = (part.decode("ascii") for part in found.groups())
+    return Weight(value=Decimal(value), unit=unit, stable=True)
 '''
 
 RECORDING = b"1.250 kg\rnoise\r0.005 kg\r"
@@ -120,6 +125,18 @@ dependencies = ["storekeeper"]
 [tool.hatch.build.targets.wheel]
 include = ["{name}.py"]
 """
+
+
+def refusal(name: str) -> str:
+    """Why no driver can have this name, with one that it can have; or ""."""
+    module = name.replace("-", "_")
+    if NAME.fullmatch(module) and not keyword.iskeyword(module) and module not in sys.stdlib_module_names:
+        return ""
+    near = re.sub("[^a-z0-9]+", "_", re.sub("([a-z0-9])([A-Z])", r"\1_\2", name).lower()).strip("_0123456789")
+    if keyword.iskeyword(module) or module in sys.stdlib_module_names:
+        return f'"{name}" is a word of Python; take another, such as {module}_scale'
+    remedy = f"use {near}" if NAME.fullmatch(near) and near != name else "as in my_scale"
+    return f'"{name}": a driver is named like a module, lower-case letters, digits and underscores; {remedy}'
 
 
 def write_package(name: str, folder: Path) -> list[Path]:
