@@ -5,7 +5,6 @@ Finding one imports that one only. Looking through the installed packages (20 ms
 and builds its Config from options that were checked before.
 """
 
-from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from importlib import import_module
@@ -64,28 +63,6 @@ def load(name: str) -> Driver:
     return _made(one.target, f'driver "{name}" ({one.target}{f" of {one.package}" if one.package else ""})')
 
 
-def configured(driver: Driver, options: Mapping[str, Any]) -> Any:
-    """The driver's Config from what a person wrote, every mistake named. Raises ConfigError.
-
-    Uses pydantic in its ordinary mode, so text such as "9600" or "true" becomes a number or a flag.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    known = [option.name for option in options_of(driver)]
-    unknown = [
-        f'option "{name}" is unknown{_did_you_mean(name, known)}' for name in options if name not in known
-    ]
-    try:
-        values = TypeAdapter(driver.Config).validate_python(
-            {name: value for name, value in options.items() if name in known}
-        )
-    except ValidationError as error:
-        raise ConfigError("; ".join(unknown + [_mistake(one) for one in error.errors()])) from error
-    if unknown:
-        raise ConfigError("; ".join(unknown))
-    return values
-
-
 def options_of(driver: Driver) -> list[Option]:
     """The settings of a driver, in the order of its Config."""
     return [
@@ -104,13 +81,6 @@ def _made(target: str, where: str) -> Driver:
     if not isinstance(driver, ByteDriver | EventDriver):
         raise LoadError(f"{where} is no driver: it needs Config with open and decoder, or with run")
     return driver
-
-
-def _mistake(error: Any) -> str:
-    name = ".".join(str(part) for part in error["loc"]) or "options"
-    if error["type"] in ("missing", "missing_argument"):
-        return f'option "{name}" is missing'
-    return f"{name} is {error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
 
 
 def _did_you_mean(word: str, words: list[str]) -> str:

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from drivers.contract import ConfigError
@@ -38,7 +38,8 @@ from gateway.config import (
     watch,
 )
 from gateway.mistakes import Page, Subject, did_you_mean, not_toml, not_utf8, shown, told, unreadable
-from gateway.toml_spots import KeyPath, spots
+from gateway.options import joined, validated, wrong_types
+from gateway.toml_spots import KeyPath, key_spots, spots
 
 OURS = [field.name for field in fields(Device) if field.name not in ("options", "target", "problem")]
 WAYS = {  # options that say where a device is; empty is for `driver decode`, which has none
@@ -86,9 +87,9 @@ def check(path: Path, trust: Trust = Trust()) -> Verdict:
     except UnicodeDecodeError as error:
         return Verdict(None, (not_utf8(path, error),), ())
     except tomllib.TOMLDecodeError as error:
-        return Verdict(None, (not_toml(Page(path, source, {}), str(error)),), ())
+        return Verdict(None, (not_toml(Page(path, source, {}, {}), str(error)),), ())
 
-    page = Page(path, source, spots(source))
+    page = Page(path, source, spots(source), key_spots(source))
     devices, problems = _devices(page, values.pop("device", []), trust)
     file, mistakes = _sections(page, values)
     problems = sorted([*problems, *mistakes], key=lambda problem: (problem.line, problem.column))
@@ -113,11 +114,24 @@ def _sections(page: Page, values: dict[str, Any]) -> tuple[File | None, list[Pro
         if isinstance(ledger, dict):
             ledger.setdefault("data_dir", state)
     subject = Subject(File, known=(*File.model_fields, "device"))
+    file, errors = _read(values)
+    if file is None or errors:
+        return None, [told(page, subject, error) for error in errors]
+    return file, list(_rules(page, subject, file))
+
+
+def _read(values: dict[str, Any]) -> tuple[File | None, list[Any]]:
+    """The sections, and pydantic's errors. Only the environment may write a number as text."""
+    file: File | None = None
+    errors: list[Any] = []
     try:
         file = File(**values)
-    except ValidationError as error:
-        return None, [told(page, subject, one) for one in error.errors()]
-    return file, list(_rules(page, subject, file))
+    except ValidationError as refused:
+        errors += refused.errors()
+    for name, section in File.model_fields.items():
+        misfits = wrong_types(section.annotation, values[name]) if name in values else []
+        errors = joined(errors, [{**error, "loc": (name, *error["loc"])} for error in misfits])
+    return file, errors
 
 
 def _rules(page: Page, subject: Subject, file: File) -> Iterator[Problem]:
@@ -178,7 +192,7 @@ def _device(
     page: Page, subject: Subject, written: dict[str, Any], trust: Trust
 ) -> tuple[Device | None, list[Problem]]:
     """What is ours to read, then what the driver is told, as its own Config understands it."""
-    device, errors = _validated(Device, {name: value for name, value in written.items() if name in OURS})
+    device, errors = validated(Device, {name: value for name, value in written.items() if name in OURS})
     problems = [told(page, subject, error) for error in errors]
     driver = written.get("driver")
     if not isinstance(driver, str):
@@ -236,7 +250,7 @@ def _options(
     trust.announce(driver)
     try:
         shape = load(driver).Config
-        config, errors = _validated(shape, written)
+        config, errors = validated(shape, written)
     except ConfigError as error:
         return refused(str(error), "SK-C09")
     driver_subject = replace(subject, shape=shape, known=tuple(OURS))
@@ -259,17 +273,6 @@ def _options(
         for name in unusable
     ]
     return options, mistakes
-
-
-def _validated(shape: type[Any], values: dict[str, Any]) -> tuple[Any, list[Any]]:
-    """The dataclass from what was written, or pydantic's errors with `loc` relative to it."""
-    model: type[BaseModel] = create_model(
-        "Holder", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), value=(shape, ...)
-    )
-    try:
-        return vars(model(value=values))["value"], []
-    except ValidationError as error:
-        return None, [{**one, "loc": one["loc"][1:]} for one in error.errors()]
 
 
 def _beside(path: Path, section: Any) -> Any:

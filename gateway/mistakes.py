@@ -18,7 +18,10 @@ from gateway.toml_spots import KeyPath, Spot
 
 SHOWN_VALUE_CHARS_MAX = 40
 SHOWN_LINE_CHARS_MAX = 160
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 SECRET = re.compile(r"""((?:password|passwd|secret|token|api_?key)["']?\s*=\s*).+""", re.IGNORECASE)
+UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's words
+MISSING = ("missing", "missing_argument")
 SYNTAX = {  # what tomllib says -> what a person should do
     "Invalid value": 'there is no valid value here; a text needs quotes: name = "Corner"',
     "Expected '=' after a key in a key/value pair": 'there is no "=" after the name of the option',
@@ -40,10 +43,15 @@ class Page:
 
     path: Path
     source: str
-    spots: Mapping[KeyPath, Spot]
+    spots: Mapping[KeyPath, Spot]  # of the values
+    keys: Mapping[KeyPath, Spot]  # of their names
 
-    def problem(self, where: KeyPath, text: str, code: str, device: str = "") -> Problem:
+    def problem(
+        self, where: KeyPath, text: str, code: str, device: str = "", *, in_name: bool = False
+    ) -> Problem:
         """At the value, or at what is nearest above it; at the environment when it comes from there."""
+        if in_name and where in self.keys:
+            return self.at(self.keys[where], text, code, device)
         variable = ENV_PREFIX + "__".join(str(part).upper() for part in where)
         if where not in self.spots and variable in os.environ:
             return Problem(f"environment {variable}", 0, 0, text, code)
@@ -66,32 +74,45 @@ class Subject:
     where: KeyPath = ()
     device: str = ""
     known: tuple[str, ...] = ()  # options that this place has besides those of `shape`
+    called: str = ""  # whose options these are, when they are not of a file: "driver my_scale"
+
+    @property
+    def is_file(self) -> bool:
+        return not self.device and not self.called
 
     def owner(self, loc: KeyPath) -> str:
         """ "[mqtt]", or "device "counter"": whose option it is."""
-        return f'device "{self.device}"' if self.device else f"[{'.'.join(map(str, loc))}]"
+        if self.is_file:
+            return f"[{'.'.join(map(str, loc))}]"
+        return self.called or f'device "{self.device}"'
 
     def option(self, loc: KeyPath) -> str:
         """ "[mqtt] port", or "device "counter": baud"."""
-        if self.device:
+        if not self.is_file:
             return f"{self.owner(())}: {'.'.join(map(str, loc))}"
         return f"{self.owner(loc[:-1])} {loc[-1]}" if len(loc) > 1 else self.owner(loc)
 
 
 def told(page: Page, subject: Subject, error: Any) -> Problem:
     """One of pydantic's errors, its `loc` relative to the subject, in our words and at its place."""
+    text, code = said(subject, error)
+    where = (*subject.where, *error["loc"])
+    if error["type"] in MISSING:
+        where = where[:-1]
+    return page.problem(where, text, code, subject.device, in_name=error["type"] in UNKNOWN)
+
+
+def said(subject: Subject, error: Any) -> tuple[str, str]:
+    """One of pydantic's errors in our words, and its code."""
     loc, kind, value = tuple(error["loc"]), error["type"], error["input"]
-    where = (*subject.where, *loc)
-    if kind in ("unexpected_keyword_argument", "extra_forbidden"):
-        return page.problem(where, _unknown(subject, loc), "SK-C01", subject.device)
-    if kind in ("missing", "missing_argument"):
-        said = f'{subject.owner(loc[:-1])}: "{loc[-1]}" is missing; add a line {loc[-1]} = ...'
-        return page.problem(where[:-1], said, "SK-C06", subject.device)
+    if kind in UNKNOWN:
+        return _unknown(subject, loc), "SK-C01"
+    if kind in MISSING:
+        return f'{subject.owner(loc[:-1])}: "{loc[-1]}" is missing; add a line {loc[-1]} = ...', "SK-C06"
     if kind == "value_error" and not loc:
-        said = f"{subject.owner(())}: {error['ctx']['error']}"
-        return page.problem(where, said, "SK-C10", subject.device)
+        return f"{subject.owner(())}: {error['ctx']['error']}", "SK-C10"
     remedy, code = _remedy(kind, value, _annotation(subject.shape, loc), error)
-    return page.problem(where, f"{subject.option(loc)} is {shown(value)}{remedy}", code, subject.device)
+    return f"{subject.option(loc)} is {shown(value)}{remedy}", code
 
 
 def unreadable(path: Path, error: OSError) -> Problem:
@@ -143,7 +164,7 @@ def _unknown(subject: Subject, loc: KeyPath) -> str:
     *parents, last = loc
     shape = _annotation(subject.shape, tuple(parents))
     known = [field.name for field in fields(shape)] if is_dataclass(shape) else []
-    if not subject.device and not parents:
+    if subject.is_file and not parents:
         sections = list(subject.known)
         return f'"{last}" is not a section{did_you_mean(last, sections)}'
     if not parents:
@@ -167,7 +188,8 @@ def _remedy(kind: str, value: Any, annotation: Any, error: Any) -> tuple[str, st
     if family in ("int", "float", "decimal"):
         number = "a whole number" if family == "int" else "a number"
         limits = _range(annotation)
-        return f"; use {number}{', ' if limits else ''}{limits}{explained}", "SK-C05"
+        unquoted = ", without quotes" if isinstance(value, str) and NUMBER.fullmatch(value) else ""
+        return f"; use {number}{', ' if limits else ''}{limits}{unquoted}{explained}", "SK-C05"
     form = {
         "bool": "true or false, without quotes",
         "list": "a list: [1, 2]",

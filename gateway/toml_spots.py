@@ -1,4 +1,4 @@
-"""Where things stand in a TOML file that `tomllib` has read: keys -> line and column of the value.
+"""Where things stand in a TOML file that `tomllib` has read: keys -> line and column of value and name.
 
 `tomllib` gives values without positions. This walks the same text once more and notes positions only.
 """
@@ -35,6 +35,13 @@ def spots(source: str) -> dict[KeyPath, Spot]:
     return {path: spot_at(source, offset) for path, offset in walk.found.items()}
 
 
+def key_spots(source: str) -> dict[KeyPath, Spot]:
+    """Every `name =` of a valid TOML text with the place of the name; the last part of a dotted one."""
+    walk = _Walk(source)
+    walk.document()
+    return {path: spot_at(source, offset) for path, offset in walk.named.items()}
+
+
 def spot_at(source: str, offset: int) -> Spot:
     line_start = source.rfind("\n", 0, offset) + 1
     return Spot(source.count("\n", 0, offset) + 1, offset - line_start + 1)
@@ -45,6 +52,7 @@ class _Walk:
         self.source = source
         self.at = 0
         self.found: dict[KeyPath, int] = {}
+        self.named: dict[KeyPath, int] = {}
         self._tables: dict[KeyPath, int] = {}  # array of tables -> how many so far
 
     def document(self) -> None:
@@ -59,7 +67,7 @@ class _Walk:
         start = self.at
         brackets = 2 if self.source.startswith("[[", start) else 1
         self.at += brackets
-        *parents, last = self._keys()
+        *parents, last = [key for key, _ in self._keys()]
         self.at = self.source.index("]" * brackets, self.at) + brackets
         path = (*self._resolved(parents), last)
         if brackets == 2:
@@ -82,18 +90,20 @@ class _Walk:
     def _pair(self, table: KeyPath) -> None:
         start = self.at
         path = table
-        for key in self._keys():
+        for key, key_start in self._keys():
             path = (*path, key)
             self.found.setdefault(path, start)
+            self.named.setdefault(path, key_start)
         self._skip(EQUALS)
         self._value(path)
 
-    def _keys(self) -> list[str]:
+    def _keys(self) -> list[tuple[str, int]]:
+        """The parts of a dotted name, each with where it begins."""
         keys = []
         while True:
-            self._skip(BLANK)
+            start = self._skip(BLANK)
             key = self._take(KEY)
-            keys.append(json.loads(key) if key[0] == '"' else key.strip("'"))
+            keys.append((json.loads(key) if key[0] == '"' else key.strip("'"), start))
             if not DOT.match(self.source, self.at):
                 return keys
             self._skip(DOT)

@@ -1,5 +1,6 @@
 """`storekeeper driver`: for integrators. Bytes in, readings out, without a device and without the daemon."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,15 +47,15 @@ def decode(
     FILE holds what the device file gives: 24-byte records (evdev), whole reports of report_bytes (hidraw),
     one {"topic", "payload"} a line (MQTT sources), the file's text (1-wire), else the bytes of the line.
     """
-    import msgspec
+    from gateway.cli.driver_door import as_line
 
-    encode = msgspec.json.Encoder(decimal_format="string").encode
-    chosen, config = _configured(name, settings)
+    name = _installed_name(name)
+    chosen, config = _configured(name, _options(settings))
     if not hasattr(chosen, "decoder"):
         raise click.UsageError(f"driver {name} has no decoder: it does its own input and output")
     data = file.read()
     for reading in readings_of(chosen, config, _unhexed(data) if is_hex else data, chunk_bytes, idle_ms):
-        sys.stdout.buffer.write(encode(reading) + b"\n")
+        sys.stdout.buffer.write(as_line(reading) + b"\n")
 
 
 def readings_of(
@@ -83,18 +84,19 @@ def pieces(chosen: Any, config: Any, data: bytes, chunk_bytes: int) -> Iterator[
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Folder; else NAME.")
 def new(name: str, output: Path | None) -> None:
     """Write a driver that works, with its recording, test and pip package, to start from."""
-    from gateway.cli.driver_new import write_package
+    from gateway.cli.driver_new import refusal, write_package
 
+    if refused := refusal(name):
+        raise click.UsageError(refused)
     name = name.replace("-", "_")
-    if not name.isidentifier() or name != name.lower():
-        raise click.UsageError(f"{name}: a driver is named like a module: lower case, digits, underscores")
     try:
         files = write_package(name, output or Path(name))
     except FileExistsError as error:
         raise click.UsageError(str(error)) from error
     for file in files:
         click.echo(file)
-    click.echo(f"next: pip install -e {output or name} && storekeeper driver test {name}", err=True)
+    where = shlex.quote(str(output or name))
+    click.echo(f"next: cd {where} && pip install -e . && storekeeper driver test {name}", err=True)
 
 
 @driver.command(
@@ -106,38 +108,50 @@ def new(name: str, output: Path | None) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), required=False)
 @json_option
 def test(name: str, folder: Path | None, as_json: bool) -> None:
-    """Replay recordings (hw_fixtures/*/*.bytes with their .toml) cut 1, 7 and 4096 bytes at a time."""
-    import json
-    import tomllib
+    """Replay recordings (hw_fixtures/*/*.bytes with their .toml) cut 1, 7 and 4096 bytes at a time.
 
-    name = name.replace("-", "_")
+    FOLDER holds the recordings, or folders of recordings, or is a package with hw_fixtures; else ./hw_fixtures.
+    All three cuttings must give the same, also the bytes kept as evidence (raw_hex).
+    """
+    import json
+
+    from gateway.cli.driver_door import expectations
+
+    name = _installed_name(name)
     rows = []
-    for recording in _recordings(name, folder):
-        facts = tomllib.loads(recording.with_suffix(".toml").read_text())
-        settings = tuple(f"{key}={value}" for key, value in facts.get("settings", {}).items())
-        chosen, config = _configured(name, settings)
-        for chunk_bytes in TEST_CHUNKS_BYTES:
-            data = recording.read_bytes()
-            found = [_comparable(one) for one in readings_of(chosen, config, data, chunk_bytes)]
-            ok = found == facts["readings"]
-            rows.append(
-                {"recording": str(recording), "chunk_bytes": chunk_bytes, "ok": ok, "readings": found}
-            )
-    if not rows:
-        raise click.UsageError(
-            f"no recordings of {name} in {folder or 'hw_fixtures'}: make one with driver record"
-        )
+    for recording, facts in expectations(name, folder):
+        chosen, config = _configured(name, facts.get("settings", {}), recording.with_suffix(".toml"))
+        rows += _replayed(chosen, config, recording, facts["readings"])
     wrong = [row for row in rows if not row["ok"]]
     if as_json:
         click.echo(json.dumps(rows))
     else:
         for row in wrong:
-            click.echo(
-                f"wrong  {row['recording']} in pieces of {row['chunk_bytes']}: {json.dumps(row['readings'])}"
-            )
+            click.echo(f"wrong  {row['recording']} in pieces of {row['chunk_bytes']}: {row['why']}")
         click.echo(f"{len(rows) - len(wrong)} of {len(rows)} as expected")
     if wrong:
         raise SystemExit(1)
+
+
+def _replayed(
+    chosen: Any, config: Any, recording: Path, expected: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """One row a cutting: what came out, and where it differs from the expectation or the other cuttings."""
+    from gateway.cli.driver_door import as_row, difference
+
+    data = recording.read_bytes()
+    cuttings = {
+        size: [as_row(one) for one in readings_of(chosen, config, data, size)] for size in TEST_CHUNKS_BYTES
+    }
+    whole = cuttings[max(TEST_CHUNKS_BYTES)]
+    rows = []
+    for size, found in cuttings.items():
+        why = difference(found, expected)
+        if not why and found != whole:
+            why = f"the cutting changes it: {difference(found, whole)}"
+        facts = {"recording": str(recording), "chunk_bytes": size, "ok": not why, "why": why}
+        rows.append(facts | {"readings": [_without_evidence(row) for row in found]})
+    return rows
 
 
 @driver.command(
@@ -154,8 +168,9 @@ def record(name: str, settings: tuple[str, ...], seconds: float, output: Path | 
     """Record a real device: its bytes, and beside them what the driver makes of them now."""
     from drivers.contract import DeviceGone
 
-    name = name.replace("-", "_")
-    chosen, config = _configured(name, settings)
+    name = _installed_name(name)
+    options = _options(settings)
+    chosen, config = _configured(name, options)
     if isinstance(chosen, EventDriver):
         raise click.UsageError(f"driver {name} does its own input and output: there are no bytes to record")
     path = (output or Path("hw_fixtures") / name / "recorded.bytes").with_suffix(".bytes")
@@ -168,33 +183,21 @@ def record(name: str, settings: tuple[str, ...], seconds: float, output: Path | 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     found = [_comparable(one) for one in readings_of(chosen, config, data)]
-    path.with_suffix(".toml").write_text(_as_toml(name, settings, found))
+    path.with_suffix(".toml").write_text(_as_toml(name, {key: getattr(config, key) for key in options}, found))
     click.echo(
         f"{path}: {len(data)} bytes, {len(found)} readings; look them through in {path.with_suffix('.toml')}"
     )
 
 
-def _recordings(name: str, folder: Path | None) -> list[Path]:
-    """The recordings of this driver in `folder`, or in all of ./hw_fixtures."""
-    import tomllib
-
-    found = sorted(folder.glob("*.bytes") if folder else Path("hw_fixtures").glob("*/*.bytes"))
-    described = [(path, path.with_suffix(".toml")) for path in found]
-    return [
-        path
-        for path, facts in described
-        if facts.exists() and tomllib.loads(facts.read_text()).get("driver") == name
-    ]
-
-
 def _comparable(reading: AnyReading) -> dict[str, Any]:
     """A reading as the door prints it, without the evidence."""
-    import msgspec
+    from gateway.cli.driver_door import as_row
 
-    encoded = msgspec.json.Encoder(decimal_format="string").encode(reading)
-    row: dict[str, Any] = msgspec.json.decode(encoded)
-    row.pop("raw_hex", None)
-    return row
+    return _without_evidence(as_row(reading))
+
+
+def _without_evidence(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "raw_hex"}
 
 
 def _heard(chosen: Any, config: Any, seconds: float) -> bytes:
@@ -220,16 +223,18 @@ def _heard(chosen: Any, config: Any, seconds: float) -> bytes:
     return bytes(data)
 
 
-def _as_toml(name: str, settings: tuple[str, ...], readings: list[dict[str, Any]]) -> str:
+def _as_toml(name: str, settings: dict[str, Any], readings: list[dict[str, Any]]) -> str:
     import json
 
     own = ("port", "path")  # where the device was plugged in says nothing about what it sends
-    kept = [setting.partition("=") for setting in settings if setting.partition("=")[0] not in own]
+    kept = {key: value for key, value in settings.items() if key not in own}
     lines = [
         f'driver = "{name}"',
         'recorded = "real device: name it here, with its settings and the date"',
         'source = "driver record"',
-        "settings = { " + ", ".join(f"{key} = {json.dumps(value)}" for key, _, value in kept) + " }",
+        "settings = { "
+        + ", ".join(f"{key} = {json.dumps(value, default=str)}" for key, value in kept.items())
+        + " }",
         "" if readings else "readings = []",
     ]
     for reading in readings:
@@ -273,20 +278,39 @@ def _available() -> Any:
     return available()
 
 
-def _configured(name: str, settings: tuple[str, ...]) -> tuple[Any, Any]:
-    from drivers.loading import configured, load
+def _installed_name(name: str) -> str:
+    """As it is installed: a name may be typed with dashes."""
+    from drivers.loading import LoadError, load
 
-    options = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise click.UsageError(f"--set {setting}: write --set key=value")
-        options[key] = value
     try:
-        chosen = load(name)
-        return chosen, configured(chosen, options)
+        installed = [one.name for one in _available()]
+        name = name if name in installed else name.replace("-", "_")
+        load(name)
+    except LoadError as error:
+        raise SettingsInvalid(str(error)) from error
+    return name
+
+
+def _options(settings: tuple[str, ...]) -> dict[str, str]:
+    """What `--set` says, still as text."""
+    if wrong := [setting for setting in settings if "=" not in setting]:
+        raise click.UsageError(f"--set {wrong[0]}: write --set key=value")
+    pairs = [setting.partition("=") for setting in settings]
+    return {key: value for key, _, value in pairs}
+
+
+def _configured(name: str, options: dict[str, Any], file: Path | None = None) -> tuple[Any, Any]:
+    """The driver and its Config: options of the command line, or of a file, where a text is no number."""
+    from drivers.loading import load
+    from gateway.options import as_in_toml, configured
+
+    chosen = load(name)
+    try:
+        if file:
+            return chosen, configured(chosen, options, f"{file}: settings")
+        return chosen, configured(chosen, as_in_toml(chosen.Config, options), f"driver {name}")
     except ConfigError as error:
-        raise SettingsInvalid(f"driver {name}: {error}") from error
+        raise SettingsInvalid(str(error)) from error
 
 
 def _unhexed(text: bytes) -> bytes:

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from drivers.contract import AnyReading
-from drivers.loading import configured, load
+from drivers.loading import load
+from gateway.options import configured
 
 FIXTURES = Path(__file__).parents[2] / "hw_fixtures"
 encode = msgspec.json.Encoder(decimal_format="string").encode

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.contract import AnyReading, Decoder, EventDriver
-from drivers.loading import available, configured, load
+from drivers.loading import available, load
+from gateway.options import configured
 from tests.drivers.recordings import about, plain, recordings
 
 INPUTS, SOAK_INPUTS = 20_000, 2_000_000

@@ -93,11 +93,11 @@ def test_a_mistyped_option_is_named_with_what_was_meant() -> None:
     ran = door("serial_scanner", "--set", "baudd=9600")
 
     assert ran.returncode == 3
-    assert 'option "baudd" is unknown; did you mean "baud"?' in ran.stderr.decode()
+    assert 'driver serial_scanner: "baudd" is not an option; did you mean "baud"?' in ran.stderr.decode()
 
 
 def test_an_option_out_of_bounds_says_which_are_valid() -> None:
     ran = door("serial_scanner", "--set", "baud=96")
 
     assert ran.returncode == 3
-    assert "baud is '96': input should be greater than or equal to 300" in ran.stderr.decode()
+    assert "driver serial_scanner: baud is 96; use 300 to 921600" in ran.stderr.decode()

@@ -12,8 +12,9 @@ from mtsics.core.state import ScaleConfig, ScaleState
 from mtsics.protocol.engine import MTSICSEngine
 
 from drivers.contract import Weight
-from drivers.loading import configured, load
+from drivers.loading import load
 from drivers.scale_toledo8217 import PROBE, PROBE_END
+from gateway.options import configured
 from tests.drivers.desk import Desk
 from tests.drivers.pty_peer import PtyPeer
 
@@ -131,7 +132,7 @@ def test_a_scale_that_does_not_send_its_unit_needs_one_in_the_settings(tmp_path:
 
 def test_the_probe_of_the_protocol_is_sent_and_understood() -> None:
     driver = load("scale_toledo8217")
-    decoder = driver.decoder(configured(driver, {"probe": "true"}))  # type: ignore[union-attr]
+    decoder = driver.decoder(configured(driver, {"probe": True}))  # type: ignore[union-attr]
     scale = Toledo8217Peer()
 
     assert decoder.pending_bytes(0.0) == PROBE == b"Ehello"

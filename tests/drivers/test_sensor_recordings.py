@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from drivers.contract import AnyReading
-from drivers.loading import configured, load
+from drivers.loading import load
+from gateway.options import configured
 from tests.drivers.recordings import about, plain, readings, recordings
 from tests.drivers.test_any_bytes import PENDING_BYTES_MAX, Whole, cut, fed, inputs, kept_bytes
 

@@ -133,7 +133,7 @@ def test_a_mistake_in_its_settings_is_named(stranger: tuple[Environment, Path]) 
     ran = stranger[0].storekeeper("driver", "decode", "acme_scale", "--set", "bauds=9600")
 
     assert ran.returncode == 3
-    assert b'option "bauds" is unknown; did you mean "baud"?' in ran.stderr
+    assert b'driver acme_scale: "bauds" is not an option; did you mean "baud"?' in ran.stderr
 
 
 def test_its_bug_ends_its_process_with_the_place(stranger: tuple[Environment, Path]) -> None:

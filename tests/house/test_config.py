@@ -43,7 +43,7 @@ MISTAKES = [
         "option misspelt",
         "[mqtt]\ntsl = true\n",
         2,
-        7,
+        1,
         "SK-C01",
         '[mqtt]: "tsl" is not an option; did you mean "tls"?',
     ),
@@ -55,12 +55,12 @@ MISTAKES = [
         "SK-C01",
         '"shpo" is not a section; did you mean "shop"?',
     ),
-    Mistake("option before every section", "port = 8080\n", 1, 8, "SK-C01", '"port" is not a section'),
+    Mistake("option before every section", "port = 8080\n", 1, 1, "SK-C01", '"port" is not a section'),
     Mistake(
         "nested option misspelt",
         "[backoffice]\nport = 1\nbroker = { hsot = 'a' }\n",
         3,
-        19,
+        12,
         "SK-C01",
         '[backoffice.broker]: "hsot" is not an option; did you mean "host"?',
     ),
@@ -87,6 +87,30 @@ MISTAKES = [
         8,
         "SK-C05",
         '[web] port is "eighty"; use a whole number, 1 to 65535',
+    ),
+    Mistake(
+        "number in quotes",
+        '[web]\nport = "8080"\n',
+        2,
+        8,
+        "SK-C05",
+        '[web] port is "8080"; use a whole number, 1 to 65535, without quotes',
+    ),
+    Mistake(
+        "flag as a number",
+        "[backoffice]\nbroker = { tls = 1 }\n",
+        2,
+        18,
+        "SK-C05",
+        "[backoffice.broker] tls is 1; use true or false, without quotes",
+    ),
+    Mistake(
+        "dotted option misspelt",
+        "[backoffice]\nbroker . hsot = 'a'\n",
+        2,
+        10,
+        "SK-C01",
+        '[backoffice.broker]: "hsot" is not an option; did you mean "host"?',
     ),
     Mistake(
         "yes instead of true",
@@ -206,7 +230,7 @@ DEVICE_MISTAKES = [
         "driver's option misspelt",
         'driver = "serial_scanner"\nbuad = 9600\n',
         6,
-        8,
+        1,
         "SK-C01",
         'device "counter": "buad" is not an option; did you mean "baud"?',
     ),
@@ -214,7 +238,7 @@ DEVICE_MISTAKES = [
         "our option misspelt",
         "driver = \"serial_scanner\"\nlocaton = 'a'\n",
         6,
-        11,
+        1,
         "SK-C01",
         'device "counter": "locaton" is not an option; did you mean "location"?',
     ),
@@ -225,6 +249,30 @@ DEVICE_MISTAKES = [
         8,
         "SK-C02",
         'device "counter": baud is 96; use 300 to 921600',
+    ),
+    Mistake(
+        "driver's number in quotes",
+        'driver = "serial_scanner"\nport = "x"\nbaud = "19200"\n',
+        7,
+        8,
+        "SK-C05",
+        'device "counter": baud is "19200"; use a whole number, 300 to 921600, without quotes',
+    ),
+    Mistake(
+        "driver's number as a flag",
+        'driver = "serial_scanner"\nport = "x"\nbaud = true\n',
+        7,
+        8,
+        "SK-C05",
+        'device "counter": baud is true; use a whole number, 300 to 921600',
+    ),
+    Mistake(
+        "our flag as a text",
+        'driver = "serial_scanner"\nport = "x"\nenabled = "yes"\n',
+        7,
+        11,
+        "SK-C05",
+        'device "counter": enabled is "yes"; use true or false, without quotes',
     ),
     Mistake(
         "driver's word",
@@ -315,6 +363,17 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     path.write_text('[web]\nport = 0\nlna = 1\n[[device]]\nname = "a"\ndriver = "b"\n')
 
     assert [problem.code for problem in check(path).problems] == ["SK-C02", "SK-C01", "SK-C03"]
+
+
+def test_a_flag_in_quotes_and_a_number_out_of_range_are_told_together(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(f'{GOOD}baud = 5\nbytesize = "8"\nenabled = "no"\n')
+
+    assert [(problem.line, problem.code) for problem in check(path).problems] == [
+        (7, "SK-C02"),
+        (8, "SK-C05"),
+        (9, "SK-C05"),
+    ]
 
 
 def test_a_device_without_a_place_is_told_before_it_is_started(tmp_path: Path) -> None:
