@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from models.learn import Forecast, Model, blend, learn, look_ahead
-from models.network import LEVELS
+from models.network import GRAPHS, INPUTS, LEVELS, WINDOW_INPUTS, Graph
 from models.panel import Panel
 
 
@@ -68,6 +68,7 @@ def backtest(
     bench: Bench, shipped: Model, spans: tuple[int, ...], history_days: int | None = None, seed: int = 0
 ) -> Iterator[tuple[Panel, Forecast]]:
     """At each origin: learn as a gateway would have on that night, then forecast."""
+    day_graph, sum_graph = Graph(GRAPHS / "demand.onnx", INPUTS), Graph(GRAPHS / "sums.onnx", WINDOW_INPUTS)
     for origin in bench.origins:
         panel = launched(
             bench.panel.seen_at(origin)
@@ -77,7 +78,8 @@ def backtest(
         windows = [(start, span) for span in spans for start in range(0, bench.horizon_days - span + 1, span)]
         windows += [(0, span) for span in spans if span > bench.horizon_days]
         reach = max([bench.horizon_days, *spans])
-        yield panel, blend(look_ahead(panel, model, reach), calibration, model, windows)
+        pieces = look_ahead(panel, model, reach, day_graph)
+        yield panel, blend(pieces, calibration, model, windows, sum_graph)
 
 
 def launched(panel: Panel) -> Panel:

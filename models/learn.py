@@ -6,7 +6,7 @@ the plain rules and the width of the quantiles. Then the same passes run again o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -205,16 +205,15 @@ def fine_tune(
 
 def look_ahead(panel: Panel, model: Model | None, days: int, graph: Graph | None = None) -> Pieces:
     """The three forecasts at the close of the last day of the panel."""
-    return looks(panel, model, [(panel.days - 1, days)], graph)[0]
+    return next(looks(panel, model, [(panel.days - 1, days)], graph))
 
 
 def looks(
     panel: Panel, model: Model | None, views: Sequence[tuple[int, int]], graph: Graph | None = None
-) -> list[Pieces]:
+) -> Iterator[Pieces]:
     """The three forecasts from each (day index, days ahead), ascending; the days are replayed once for all."""
     reach = max(origin + days for origin, days in views) + 2
     state = Replay(panel, reach)
-    found = []
     for origin, days in views:
         state.advance_to(origin)
         ahead = np.arange(1, days + 1)
@@ -225,17 +224,14 @@ def looks(
         network = (
             (rule.mean, rule.quantiles) if model is None else network_forecast(model.day, snapshot, graph)
         )
-        found.append(
-            Pieces(
-                snapshot=snapshot,
-                means=np.stack([network[0], structural, rule.mean]),
-                quantiles=np.stack([network[1], structural[..., None] * daily[:, None], rule.quantiles]),
-                rule=rule,
-                sum_spread=weekly,
-                volume_class=np.searchsorted(CLASS_UNITS, snapshot.scale),
-            )
+        yield Pieces(
+            snapshot=snapshot,
+            means=np.stack([network[0], structural, rule.mean]),
+            quantiles=np.stack([network[1], structural[..., None] * daily[:, None], rule.quantiles]),
+            rule=rule,
+            sum_spread=weekly,
+            volume_class=np.searchsorted(CLASS_UNITS, snapshot.scale),
         )
-    return found
 
 
 def _spreads(state: Replay, origin: int) -> tuple[Floats, Floats]:

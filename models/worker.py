@@ -31,7 +31,7 @@ from models.network import GRAPHS, INPUTS, SHIPPED, WINDOW_INPUTS, Graph, finger
 from models.panel import Floats, Panel
 from models.series import DayRow, Event, Series, ledger_events, panel_of, sold_days
 
-BLOCK_ITEMS = 250
+BLOCK_ITEMS = 500
 LEARN_ITEMS_MAX = 1500  # one network serves all items: a larger shop learns from an even sample of them
 FORECAST_DAYS = 28
 REACH_DAYS = 56
@@ -247,8 +247,9 @@ def forecast_tonight(
             views = [(panel.days - 1, REACH_DAYS)]
             if panel.days >= LOOK_BACK_DAYS_MIN:
                 views.insert(0, (panel.days - 1 - HORIZON_DAYS, HORIZON_DAYS))
-            *before, pieces = looks(panel, model, views, day_graph)
-            errors = _look_back(panel, who, before, tests)
+            views_of_panel = looks(panel, model, views, day_graph)
+            errors = _look_back(panel, who, next(views_of_panel) if len(views) > 1 else None, tests)
+            pieces = next(views_of_panel)
             forecast = blend(pieces, calibration, model, WINDOWS, sum_graph)
             db.put_forecast(store, panel.keys, through, FORECAST_DAYS, forecast.mean, forecast.quantiles)
             db.put_sums(store, panel.keys, forecast.sums)
@@ -262,12 +263,11 @@ def forecast_tonight(
     return done
 
 
-def _look_back(panel: Panel, who: Serving, before: list[Pieces], tests: Screening) -> RecentError:
+def _look_back(panel: Panel, who: Serving, pieces: Pieces | None, tests: Screening) -> RecentError:
     """The last four weeks forecast from the day before them: how wrong, and what was odd."""
     unknown = np.full(len(panel.keys), np.nan, np.float32)
-    if not before:
+    if pieces is None:
         return RecentError(unknown, unknown)
-    (pieces,) = before
     forecast = blend(pieces, who.calibration, who.model, ())
     tests.add(candidates(panel, pieces.snapshot, forecast.mean, forecast.quantiles))
     past = slice(panel.days - HORIZON_DAYS, panel.days)
