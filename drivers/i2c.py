@@ -27,8 +27,8 @@ class I2cSlave:
         self._name = f"{port} address 0x{address:02x}"
         try:
             self._fd = os.open(port, os.O_RDWR | os.O_CLOEXEC)
-        except PermissionError as error:
-            raise ConfigError(
+        except PermissionError as error:  # until udev has looked at it, the node is root's
+            raise DeviceGone(
                 f"no permission on {port}; run: sudo usermod -aG i2c storekeeper"
                 " && sudo systemctl restart storekeeper"
             ) from error

@@ -213,10 +213,13 @@ def _open(path: str, flags: int) -> int:
         raise _refused(path, error.errno, error) from error
 
 
-def _refused(path: str, number: int | None, error: Exception) -> DeviceGone | ConfigError:
-    """Why a device would not open, with the remedy."""
+def _refused(path: str, number: int | None, error: Exception) -> DeviceGone:
+    """Why a device would not open, with the remedy. It is tried again, whatever the reason.
+
+    A missing permission, too: a device just plugged in belongs to root until udev has looked at it.
+    """
     if number in (errno.EACCES, errno.EPERM):
-        return ConfigError(
+        return DeviceGone(
             f"no permission on {path}; run: sudo usermod -aG dialout,input storekeeper"
             " && sudo systemctl restart storekeeper"
         )
