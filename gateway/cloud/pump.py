@@ -169,6 +169,9 @@ class Pump:
     def _keep_the_line(self, now_s: float) -> None:
         if self._line is not None:
             self._line.tick()
+            if self._line.up and self._window.stuck(now_s):
+                self._line.why_down = "the broker takes nothing any more"
+                self._line.close()
             if self._line.alive and not self._line.why_down:
                 return
             self._lost(self._line, now_s)

@@ -12,6 +12,7 @@ BYTES_IN_FLIGHT_MAX = 512 * 1024  # bounds memory, and how much an alert can be 
 BYTES_IN_FLIGHT_FIRST = 16 * 1024  # before anything is known of the line
 BYTES_IN_FLIGHT_MIN = 8 * 1024
 SWIFT_S, SLOW_S = 0.25, 1.0  # a PUBACK that swift opens the window, one that slow narrows it
+STUCK_S = 120.0  # longer than 8 kB take on the slowest line worth the name
 UNCONFIRMED_EVENTS_MAX = 20_000  # U
 RESEND_S, RESEND_MAX_S = 30.0, 900.0  # T: no confirmation for so long, then everything unconfirmed again
 RECONNECT_MIN_S, RECONNECT_MAX_S = 1.0, 300.0
@@ -42,6 +43,11 @@ class LineWindow:
     def sent(self, message_id: int, size: int, now_s: float) -> None:
         self._in_flight[message_id] = (size, now_s)
         self._bytes += size
+
+    def stuck(self, now_s: float) -> bool:
+        """The broker keeps the connection and takes nothing: better a new one."""
+        oldest_s = next((sent_s for _, sent_s in self._in_flight.values()), now_s)
+        return now_s - oldest_s > STUCK_S
 
     def taken(self, message_id: int, now_s: float) -> None:
         """The broker has it."""

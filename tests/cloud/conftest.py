@@ -116,7 +116,7 @@ def pumps():
         yield start
 
 
-def eventually(condition, what: str, timeout_s: float = 20.0) -> None:
+def eventually(condition, what: str, timeout_s: float = 45.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"

@@ -42,6 +42,18 @@ def test_a_swift_line_is_filled_and_a_slow_one_is_not_so_that_an_alert_is_not_st
     assert window.message_bytes_max == 8 * KB
 
 
+def test_a_broker_that_takes_nothing_for_two_minutes_is_left():
+    window = LineWindow()
+    assert not window.stuck(now_s=500)
+    window.sent(1, 100, now_s=0)
+    window.sent(2, 100, now_s=100)
+    assert not window.stuck(now_s=119)
+    assert window.stuck(now_s=121)
+
+    window.taken(1, now_s=121)
+    assert not window.stuck(now_s=121)
+
+
 def test_what_the_broker_takes_twice_makes_room_once():
     window = LineWindow(messages_max=1)
     window.sent(1, 100, now_s=0)
