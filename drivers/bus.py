@@ -6,7 +6,7 @@ boot id and a sequence number travel in every message, so a resend changes nothi
 
 import time
 from collections import deque
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import zmq
@@ -19,14 +19,17 @@ RESEND_AFTER_S = 1.0
 NOT_UNDERSTOOD = "not_understood"  # a command: what you sent is no bus message
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # what a peer may say: SQLite and JSON hold it exactly
+
+
 class Delivery(msgspec.Struct, frozen=True, array_like=True, tag="d"):
     """Driver -> core: readings `first_seq`, `first_seq` + 1, ..."""
 
     device: str
     boot: str  # one run of the driver; sequence numbers start at 1 in each
-    acked_through: int  # the driver has voiced every outcome up to here
-    first_seq: int
-    ages_ms: list[int]  # how long ago each was read, by the driver's monotonic clock
+    acked_through: Count  # the driver has voiced every outcome up to here
+    first_seq: Count
+    ages_ms: list[Count]  # how long ago each was read, by the driver's monotonic clock
     readings: list[AnyReading]
 
 
@@ -35,7 +38,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="h"):
 
     device: str
     boot: str
-    earlier: list[tuple[str, int]]  # (boot, voiced through) of runs that may owe an announcement
+    earlier: list[tuple[str, Count]]  # (boot, voiced through) of runs that may owe an announcement
     announced: bool = False  # said again with True once the `Late` was voiced
 
 
@@ -52,8 +55,8 @@ class Progress(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     """Sync pump -> core: the back office has confirmed `lane` up to `seq`; or how the line is."""
 
     lane: str
-    epoch: int
-    seq: int
+    epoch: Count
+    seq: Count
     link: str = ""  # "online", "offline", or the reason
     note: str = ""
 
@@ -273,6 +276,8 @@ class Inlet:
             message = decode_upward(body)
         except msgspec.DecodeError as error:
             return peer, error
+        except RecursionError:
+            return peer, msgspec.DecodeError("nested too deep")
         if isinstance(message, Delivery) and len(message.ages_ms) != len(message.readings):
             return peer, msgspec.DecodeError("a delivery whose readings and ages do not match")
         return peer, message

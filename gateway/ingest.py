@@ -35,14 +35,14 @@ from drivers.bus import (
 from drivers.contract import AnyReading, Document, Garbled, Humidity, Outcome, Scan, Temperature, Weight
 from gateway.config import Settings
 from gateway.interpret import Effect, Moment, interpret
-from gateway.ledger.master import Statement, name_code, parked_is, upsert_item
+from gateway.ledger.master import Statement, document_answered, name_code, parked_is, upsert_item
 from gateway.ledger.runs import Run, Runs, forget_earlier
 from gateway.ledger.shelves import LedgerShelves
 from gateway.ledger.telemetry import Telemetry
-from gateway.ledger.writer import AlertClosed, AlertRaised, Batch, NotRecording, Seen, Writer
+from gateway.ledger.writer import UNDO_ROWS_MAX, AlertClosed, AlertRaised, Batch, NotRecording, Seen, Writer
 from gateway.stock.counts import corrections
 from gateway.stock.movements import VIRTUAL, Draft, reversal
-from gateway.stock.stations import MODES, Station
+from gateway.stock.stations import HOME_AFTER_S, MODES, Station
 
 READINGS_PER_COMMIT_MAX = 256
 QUIET_POLL_S = 1.0
@@ -177,23 +177,31 @@ class Ingest:
         if isinstance(reading, Scan):
             moment = self._moment(round_, delivery.device, delivery.ages_ms[at])
             if self._is_bounce(delivery.device, reading, moment):
-                return OK, False
-            effect = interpret(reading, self._station(delivery.device), self._shelves, moment)
+                return OK, True
+            station = self._station(delivery.device)
+            if reading.data == "SK/UNDO" and (parked := self._shelves.last_parked(station.device)):
+                return self._forget_parked(round_, station, parked)
+            effect = interpret(reading, station, self._shelves, moment)
             return self._carry_out(round_, effect, reading, delivery.device, idem)
         if isinstance(reading, Document):
-            try:
-                return self._document(round_, reading, delivery.device, delivery.ages_ms[at], idem)
-            except sqlite3.OperationalError:
-                raise  # the disk
-            except (KeyError, TypeError, ValueError, sqlite3.Error) as error:  # a peer's bytes, not our bug
-                text = f'this document of kind "{reading.kind}" makes no sense: {error!r}'
-                return Outcome("refused", text), False
+            return self._document_once(round_, reading, delivery, at, idem)
         wall_us = round_.batch.stamp.wall_us
         if isinstance(reading, Garbled):
             round_.events.append(Event(delivery.device, "garbled", reading.error, "", wall_us))
             return Outcome("garbled", "not read: scan again"), False
         self._sample(delivery.device, reading, wall_us)
         return OK, False
+
+    def _forget_parked(
+        self, round_: Round, station: Station, parked: tuple[str, int, str]
+    ) -> tuple[Outcome, bool]:
+        """An undo right after a code that nobody knows: that code was what the clerk meant."""
+        boot, seq, data = parked
+        round_.batch.statements.append(parked_is("dismissed", station.device, boot, seq))
+        outcome = Outcome("undo", f"{data}: no longer parked", "SK/UNDO")
+        wall_us = round_.batch.stamp.wall_us
+        round_.events.append(Event(station.device, "undo", outcome.text, data, wall_us, mode=station.mode))
+        return outcome, True
 
     def _carry_out(
         self, round_: Round, effect: Effect, scan: Scan, device: str, idem: str
@@ -212,13 +220,14 @@ class Ingest:
         if effect.parked:
             _, boot, reading_seq = idem.rsplit("/", 2)  # whose scan it is, not which page it was typed on
             batch.park(effect.parked, station.device, boot, int(reading_seq))
-        left, sku = effect.left, effect.sku
+        left, sku, text = effect.left, effect.sku, effect.outcome.text
         if effect.outcome.code == "undo" and sku:
             left = self._shelves.on_hand(sku, station.location)
+            text = f"{self._shelves.name(sku)}: {text}"
         event = Event(
             station.device,
             effect.outcome.code,
-            effect.outcome.text,
+            text,
             scan.data,
             batch.stamp.wall_us,
             seq,
@@ -228,8 +237,12 @@ class Ingest:
             station.mode,
         )
         round_.events.append(event)
-        outcome = Outcome(effect.outcome.code, effect.outcome.text, scan.data)
-        return outcome, bool(effect.drafts or effect.parked or station.device in batch.stations)
+        outcome = Outcome(effect.outcome.code, text, scan.data)
+        # A quantity typed for the next item is remembered too: executed again, it would count twice.
+        remember = (
+            effect.drafts or effect.parked or outcome.code == "mode" or station.device in batch.stations
+        )
+        return outcome, bool(remember)
 
     def _book(self, batch: Batch, draft: Draft, device: str, idem: str, outcome: Outcome) -> int:
         """One movement: its seq. A shelf that goes below zero by it, or is back, is one notice."""
@@ -245,6 +258,33 @@ class Ingest:
             elif was < 0 <= now:
                 batch.alerts.append(AlertClosed("negative_stock", subject))
         return seq
+
+    def _document_once(
+        self, round_: Round, document: Document, delivery: Delivery, at: int, idem: str
+    ) -> tuple[Outcome, bool]:
+        """The same external id twice is the same document, whoever sends it again and after whatever restart."""
+        device, batch = delivery.device, round_.batch
+        row = self._writer.connection.execute(
+            "SELECT code, text FROM document_seen WHERE device = ? AND external_id = ?",
+            (device, document.external_id),
+        ).fetchone()
+        if row:
+            return Outcome(*row), False
+        try:
+            outcome, kept = self._document(round_, document, device, delivery.ages_ms[at], idem)
+        except sqlite3.OperationalError:
+            raise  # the disk
+        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, sqlite3.Error) as error:
+            text = f'this document of kind "{document.kind}" makes no sense: {error!r}'  # a peer's bytes
+            return Outcome("refused", text), False
+        if outcome.code not in ("refused", "not_recording", "shown"):
+            if batch.empty:  # it committed on its way: what follows begins after that
+                batch = round_.batch = self._writer.batch()
+            batch.statements += document_answered(
+                device, document.external_id, batch.stamp.wall_us, outcome.code, outcome.text
+            )
+            kept = True
+        return outcome, kept
 
     def _document(
         self, round_: Round, document: Document, device: str, age_ms: int, idem: str
@@ -329,6 +369,12 @@ class Ingest:
             station = replace(station, next_quantity=int(str(body["qty"])), next_quantity_s=moment.now_s)
         aim = body.get("aim")
         scan = Scan(str(body.get("code", "")), str(aim) if aim else None)
+        self._last_scan[station.device] = (
+            "",
+            moment.now_s,
+        )  # the station is in use; a typed code never bounces
+        if scan.data == "SK/UNDO" and (parked := self._shelves.last_parked(station.device)):
+            return self._forget_parked(round_, station, parked)
         effect = interpret(scan, station, self._shelves, moment)
         if body.get("mode"):  # for this one scan only
             effect = replace(effect, station=self._station(station.device))
@@ -375,7 +421,7 @@ class Ingest:
         """Commit; then, and only then, answer."""
         if problem := problem or self._commit(round_.batch):
             self._stations.update(round_.stations)
-            for run, high_seq in round_.marks:
+            for run, high_seq in reversed(round_.marks):
                 run.high_seq = high_seq
             round_.replies = [
                 (peer, Acks(acks.boot, acks.first_seq, [problem] * len(acks.outcomes)))
@@ -397,6 +443,7 @@ class Ingest:
         except NotRecording as error:
             return self._not_recording(str(error))
         except (sqlite3.IntegrityError, OverflowError) as error:
+            self._cursors.clear()  # they come again
             # What a peer sent goes against the ledger's rules: a number used twice, a value out of range.
             self._writer.distrust()
             self._shelves.forget(self._writer.connection)
@@ -448,9 +495,16 @@ class Ingest:
             round_.batch.statements += forget_earlier(device, boot)
             self._close(round_)
             return
+        try:
+            owed = self._runs.never_voiced(ledger, device, boot, hello.earlier)
+        except (
+            sqlite3.Error
+        ) as error:  # the disk cannot even be read: the driver keeps its record, and asks again
+            self._not_recording(f"the ledger cannot be read: {error}")
+            return
         late = [
             (wall_us, Outcome("late", f"booked {self._clock_text(wall_us)}: {outcome.text}", outcome.about))
-            for wall_us, outcome in self._runs.never_voiced(ledger, device, boot, hello.earlier)
+            for wall_us, outcome in owed
         ]
         self._inlet.send(peer, Late([outcome for _, outcome in late]))
         if late:
@@ -478,6 +532,8 @@ class Ingest:
         elif isinstance(reading, Humidity):
             self._telemetry.sample(device, reading.sensor or "", wall_us, "humidity", reading.humidity)
         elif isinstance(reading, Weight) and reading.value is not None and reading.stable:
+            if not reading.value.is_finite():
+                return
             self._telemetry.sample(device, reading.unit or "", wall_us, "weight", float(reading.value))
 
     def _begin(self) -> Round:
@@ -527,12 +583,16 @@ class Ingest:
             return  # nobody listens fast enough: the ledger is the truth
 
     def _kept_stations(self) -> dict[str, Station]:
-        """Modes survive a power cut; the configuration says only where home is."""
+        """Modes survive a power cut, but not a night: who was away for longer begins at home."""
         stations = {}
-        for name, mode, location, state in self._writer.connection.execute(
-            "SELECT device, mode, loc, state FROM station"
+        oldest_us = self._writer.clock.now().wall_us - int(HOME_AFTER_S * 1_000_000)
+        for name, mode, location, state, used_us in self._writer.connection.execute(
+            """SELECT device, mode, loc, state, max(since_us, coalesce((SELECT max(wall_us) FROM movement
+                 WHERE seq > (SELECT max(seq) FROM movement) - ? AND movement.device = station.device), 0))
+               FROM station""",
+            (UNDO_ROWS_MAX,),
         ):
-            if device := self._devices.get(name):
+            if (device := self._devices.get(name)) and used_us >= oldest_us:
                 home = Station.at_home(name, device.mode, device.location)
                 kept = msgspec.json.decode(state, type=dict[str, str])
                 stations[name] = replace(

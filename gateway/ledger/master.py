@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+DOCUMENT_SEEN_DAYS = 90
+
 Statement = tuple[str, Sequence[object]]
 
 COLUMNS = (
@@ -47,6 +49,17 @@ def name_code(code: str, sku: str, units: int = 1) -> Statement:
         " ON CONFLICT DO UPDATE SET sku = excluded.sku, units = excluded.units",
         (code, sku, units),
     )
+
+
+def document_answered(device: str, external_id: str, now_us: int, code: str, text: str) -> list[Statement]:
+    """Remember what became of a document; what is older than a sender's patience is forgotten."""
+    return [
+        (
+            "INSERT OR IGNORE INTO document_seen VALUES (?, ?, ?, ?, ?)",
+            (device, external_id, now_us, code, text),
+        ),
+        ("DELETE FROM document_seen WHERE wall_us < ?", (now_us - DOCUMENT_SEEN_DAYS * 86_400_000_000,)),
+    ]
 
 
 def parked_is(state: str, device: str, boot: str, seq: int) -> Statement:

@@ -76,6 +76,21 @@ class LedgerShelves:
         newest = _reading_of(rows[0][-1])
         return [(row[0], _draft(row)) for row in reversed(rows) if _reading_of(row[-1]) == newest]
 
+    def last_parked(self, device: str) -> tuple[str, int, str] | None:
+        """(boot, reading seq, code as read) when the last thing this scanner read was parked."""
+        return self.ledger.execute(  # type: ignore[no-any-return]
+            """SELECT boot, seq, data FROM parked WHERE device = ?1 AND state = 'parked' AND wall_us >
+                 coalesce((SELECT max(coalesce(occurred_us, wall_us)) FROM movement
+                           WHERE seq > (SELECT max(seq) FROM movement) - ?2 AND device = ?1), 0)
+               ORDER BY wall_us DESC LIMIT 1""",
+            (device, UNDO_ROWS_MAX),
+        ).fetchone()
+
+    def name(self, sku: str) -> str:
+        """What people call the item; its SKU when nobody has named it."""
+        row = self.ledger.execute("SELECT name FROM item WHERE sku = ?", (sku,)).fetchone()
+        return row[0] if row else sku
+
     def booking(self, seq: int) -> list[tuple[int, Draft]]:
         """One movement by its seq, when it can be taken back."""
         rows = self.ledger.execute(
