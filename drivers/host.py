@@ -187,10 +187,8 @@ class Host:
                 os.eventfd_read(wake)
             while not self._outlet.full and not calls.empty():
                 reading, reply = calls.get_nowait()
-                waiting = self._outlet.waiting
-                self._take([reading], now_s)
-                if self._outlet.waiting > waiting:
-                    replies[id(reading)] = reply
+                if offered := self._take([reading], now_s):
+                    replies[id(offered[0])] = reply
                 else:
                     reply.put(Outcome("ok"))  # an unchanged value, or a muted device: nothing to book
             for answer in self._talk(now_s):
@@ -256,13 +254,14 @@ class Host:
             return int(IDLE_AFTER_S * 1000)
         return int((ASK_POLL_S if asked or fd < 0 else QUIET_POLL_S) * 1000)
 
-    def _take(self, readings: list[AnyReading], now_s: float) -> None:
+    def _take(self, readings: list[AnyReading], now_s: float) -> list[AnyReading]:
+        """Count, heed and offer them; what was offered, which may be less, or another reading in its place."""
         if not readings:
-            return
+            return []
         self._counts["readings"] += len(readings)
         if now_s < self._muted_until_s:
             self._counts["muted"] += len(readings)
-            return
+            return []
         readings = [_bounded(reading) for reading in readings]
         for reading in readings:
             if isinstance(reading, Health):
@@ -275,7 +274,9 @@ class Host:
                 self._till.read(reading)
         if self._state[1] and isinstance(readings[-1], Scan | Weight):
             self.state("running")  # whatever was in doubt, it reads now
-        self._outlet.offer([reading for reading in readings if self._steady.passes(reading, now_s)], now_s)
+        offered = [reading for reading in readings if self._steady.passes(reading, now_s)]
+        self._outlet.offer(offered, now_s)
+        return offered
 
     def _heed(self, health: Health, now_s: float) -> None:
         """What a decoder says of its device becomes its state, with the remedy.
