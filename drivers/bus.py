@@ -260,8 +260,10 @@ class Inlet:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.MAXMSGSIZE, 4 * 1024 * 1024)
         self.socket.bind(address)
+        self.listened_s = time.monotonic()  # when the core last looked for messages; read by other threads
 
     def wait(self, timeout_s: float) -> bool:
+        self.listened_s = time.monotonic()
         return bool(self.socket.poll(int(timeout_s * 1000)))
 
     def receive(self) -> tuple[bytes, Upward | msgspec.DecodeError] | None:

@@ -41,7 +41,7 @@ def run(settings: Settings) -> int:
     hints.setsockopt(zmq.LINGER, 0)
     hints.bind(hint_address(settings))
 
-    supervisor = Supervisor(nursery, telemetry)
+    supervisor = Supervisor(nursery, telemetry, lambda: inlet.listened_s)
     _want_children(supervisor, telemetry, settings)
     ingest = Ingest(settings, writer, telemetry, inlet, hints, supervisor.heartbeat)
 

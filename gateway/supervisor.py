@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from gateway.nursery import Born, Nursery, Spawn
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 30.0
 STEADY_AFTER_S = 10.0  # a child that ran this long has earned a fresh back-off
 SILENT_AFTER_S = 15.0  # three heartbeats
+DEAF_AFTER_S = 3.0  # a core that did not look for messages for so long cannot say who is silent
 RSS_BYTES_MAX = 250 * 1024 * 1024
-MEMORY_LOOK_S = 10.0
+LOOK_EVERY_S = 10.0  # for silence and memory
 LEAVE_WITHIN_S = 1.0
 CONFIG_ERROR = 3  # the child's own word: a person must change a setting first
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -39,9 +41,24 @@ class Child:
 
 
 class Supervisor:
-    def __init__(self, nursery: Nursery, telemetry: Telemetry) -> None:
+    """`listened_s` tells when the core last looked for signs of life (time.monotonic)."""
+
+    def __init__(
+        self,
+        nursery: Nursery,
+        telemetry: Telemetry,
+        listened_s: Callable[[], float],
+        *,
+        silent_after_s: float = SILENT_AFTER_S,
+        deaf_after_s: float = DEAF_AFTER_S,
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
         self._nursery = nursery
         self._telemetry = telemetry
+        self._listened_s = listened_s
+        self._silent_after_s = silent_after_s
+        self._deaf_after_s = deaf_after_s
+        self._look_every_s = look_every_s
         self._children: dict[str, Child] = {}
 
     def want(self, order: Spawn, driver: str = "") -> None:
@@ -68,7 +85,8 @@ class Supervisor:
                 else:
                     for child in [one for one in self._children.values() if one.pid == news.pid]:
                         self._died(child, news.status)
-            if now_s - look_s >= MEMORY_LOOK_S:
+            self._excuse(now_s)
+            if now_s - look_s >= self._look_every_s:
                 look_s = now_s
                 self._look_after(now_s)
         self._leave()
@@ -95,11 +113,17 @@ class Supervisor:
             self._telemetry.device(child.order.name, child.driver, "waiting", text)
         child.backoff_s = min(2 * child.backoff_s, BACKOFF_MAX_S)
 
+    def _excuse(self, now_s: float) -> None:
+        """While the core is busy with a slow disk or a long import it hears nobody: that is no silence."""
+        if now_s - self._listened_s() > self._deaf_after_s:
+            for child in self._children.values():
+                child.heard_s = now_s
+
     def _look_after(self, now_s: float) -> None:
         for child in self._children.values():
             if child.pid == 0:
                 continue
-            silent = child.driver and now_s - child.heard_s > SILENT_AFTER_S
+            silent = child.driver and now_s - child.heard_s > self._silent_after_s
             if silent or _rss_bytes(child.pid) > RSS_BYTES_MAX:
                 _signal(child.pid, signal.SIGKILL)
 
