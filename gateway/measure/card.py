@@ -1,6 +1,6 @@
 """The figures of this machine as one JSON: what a person with a Raspberry Pi can send in.
 
-Needs nothing but the installed package; with mosquitto the broker's part is measured, too.
+Needs nothing but the installed package: a real daemon on ptys, its ledger in the folder that is named.
 """
 
 import os
@@ -33,7 +33,7 @@ def machine(folder: Path) -> dict[str, Any]:
         "machine": _model(),
         "architecture": platform.machine(),
         "cpus": os.cpu_count(),
-        "memory_mib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
+        "ram_mib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
         "kernel": platform.release(),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,

@@ -95,6 +95,9 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        (
+            self.folder / "forecast.db"
+        ).touch()  # made tonight: a model that learns would be another measurement
         self.lines = [Line(self.folder / f"scanner-{at}.tty") for at in range(self.scanners)]
         self.config = self.folder / "config.toml"
         self.config.write_text(self._toml())
