@@ -36,6 +36,7 @@ COMMANDS = {
     "ledger": "Recompute and verify the ledger.",
     "sync": "The line to the back office.",
     "backoffice": "The other end: stock of all gateways, acknowledged end to end.",
+    "bench": "Measure the daemon on this machine; --card for a file to send in.",
     "help": "The page of a message code, such as SK-C03.",
 }
 
