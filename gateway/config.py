@@ -143,6 +143,8 @@ class Device:
     ] = ""
     forward_layout: KeyboardLayout = "us"  # of the till
     forward_terminator: Literal["enter", "tab", "none", "crlf", "lf"] = "enter"
+    sku: str = ""  # of a scale under a shelf: the one item that stands on it
+    container_grams: Annotated[float, Ge(0), Le(1_000_000)] = 0.0  # of what it stands in
     options: dict[str, Any] = field(default_factory=dict)
     target: str = ""  # "module:Class" behind `driver`, found by the check: a start looks through no packages
     problem: str = ""  # why this device is not started; the others are

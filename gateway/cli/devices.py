@@ -44,6 +44,45 @@ def list_(ctx: click.Context, config: Path | None, as_json: bool) -> None:
     ctx.exit(0 if all(row["state"] in ("running", "disabled") for row in rows) else 1)
 
 
+@devices.command(epilog=examples("storekeeper devices shelves", "storekeeper devices shelves --json"))
+@config_option
+@json_option
+@click.pass_context
+def shelves(ctx: click.Context, config: Path | None, as_json: bool) -> None:
+    """What scales under shelves say beside the ledger. Exit code 1 when something left unscanned."""
+    import json
+    import time
+    from dataclasses import asdict
+
+    from gateway.cli.opened import opened, telemetry, utc
+    from gateway.shelf_evidence import evidence
+
+    settings, ledger = opened(config)
+    file = telemetry(settings)
+    now_us = time.time_ns() // 1000
+    weighed = [device for device in settings.devices if device.sku]
+    found = [evidence(ledger, file, device, now_us) for device in weighed] if file else []
+    if as_json:
+        rows = [{**asdict(one), "removals": [step._asdict() for step in one.removals]} for one in found]
+        click.echo(json.dumps([_finite(row) for row in rows], ensure_ascii=False))
+    for one in found if not as_json else []:
+        count = one.by_weight
+        by_weight = f"{count.units} ± {count.standard_error_units:.1f}" if count else "not known yet"
+        click.echo(f"{one.device:<18} {one.sku}: by weight {by_weight}, by the ledger {one.by_ledger_units}")
+        for removal in one.removals:
+            click.echo(f"    {utc(int(removal.at_s * 1e6))}  {removal.reason}")
+    if not weighed:
+        click.echo('no device weighs a shelf: add sku = "..." to the [[device]] of a scale', err=True)
+    ctx.exit(1 if any(one.removals for one in found) else 0)
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: what is not known yet is null."""
+    unit = row["unit"] if row["unit"]["observations"] else None
+    count = row["by_weight"]._asdict() if row["by_weight"] else None
+    return row | {"unit": unit, "by_weight": count}
+
+
 @devices.command(epilog=examples("storekeeper devices discover", "storekeeper devices discover --json"))
 @config_option
 @json_option

@@ -509,6 +509,30 @@ class DeviceState:
     counts: dict[str, int]
 
 
+def weights(telemetry: sqlite3.Connection, device: str, since_us: int) -> list[tuple[int, float, str]]:
+    """(wall_us, value, unit) of the stable weights of a scale, oldest first."""
+    return telemetry.execute(
+        """SELECT wall_us, value, sensor FROM sample
+           WHERE device = ? AND quantity = 'weight' AND wall_us >= ? ORDER BY wall_us""",
+        (device, since_us),
+    ).fetchall()
+
+
+def moved_at(ledger: sqlite3.Connection, sku: str, loc: str, since_us: int) -> list[tuple[int, int]]:
+    """(wall_us, units) of what came to a place (+) or left it (-), oldest first; by when it happened."""
+    return ledger.execute(
+        """SELECT coalesce(occurred_us, wall_us) AS at_us, iif(dst = ?2, qty, -qty) FROM movement
+           WHERE sku = ?1 AND (src = ?2 OR dst = ?2) AND wall_us >= ?3 ORDER BY at_us""",
+        (sku, loc, since_us),
+    ).fetchall()
+
+
+def units_at(ledger: sqlite3.Connection, sku: str, loc: str) -> int:
+    """On hand of one item at one place, all lots."""
+    [(units,)] = ledger.execute("SELECT sum(qty) FROM balance WHERE sku = ? AND loc = ?", (sku, loc))
+    return units or 0
+
+
 def device_states(telemetry: sqlite3.Connection) -> list[DeviceState]:
     rows = telemetry.execute(
         """SELECT device, driver, state, text, since_us, last_reading_us, counts

@@ -125,6 +125,16 @@ def learn(unit: UnitWeight, step_grams: float, moved_units: int, scale: Scale) -
     )
 
 
+def learned(steps: Sequence[Step], bookings: Sequence[Booking], scale: Scale) -> UnitWeight:
+    """The weight of a piece from steps and bookings that stand alone, each the only one near the other."""
+    unit = UnitWeight()
+    for step in sorted(steps):
+        near = [booking for booking in bookings if abs(booking.at_s - step.at_s) <= SCAN_WITHIN_S]
+        if len(near) == 1 and sum(abs(near[0].at_s - other.at_s) <= SCAN_WITHIN_S for other in steps) == 1:
+            unit = learn(unit, step.grams, near[0].units, scale)
+    return unit
+
+
 def units_of_step(step_grams: float, unit: UnitWeight) -> int | None:
     """How many pieces came (+) or went (-); 0 for less than half a piece, None when no number fits."""
     if not unit.is_known:
