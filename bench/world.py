@@ -34,6 +34,7 @@ class Broker:
         if program is None:
             raise FileNotFoundError("mosquitto")
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "mosquitto.db").unlink(missing_ok=True)  # it would remember the shop of the round before
         self._program, self.port = program, free_port(19_500)
         self._conf = folder / "mosquitto.conf"
         self._conf.write_text(
