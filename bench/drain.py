@@ -36,7 +36,8 @@ def drain(folder: Path, ram: Path, backlog: int) -> Drain:
         stage = world.enter_context(closing(Stage(folder, mqtt_port=broker.port, cpu=GATEWAY_CPU)))
         # the back office's own files on tmpfs: its flushes must not look like ours
         office_config = ram / "office.toml"
-        (ram / "office.db").unlink(missing_ok=True)
+        for left in ram.glob("office.db*"):  # of the round before
+            left.unlink()
         office_config.write_text(
             stage.config.read_text().replace(f"{folder}/backoffice.db", f"{ram}/office.db")
         )
