@@ -31,7 +31,7 @@ from tests.ledger.counter import Counter, as_after_a_kill, delivery, outcomes
 from tests.system.shop import ean13
 
 STEPS_AT_LEAST = 2_000
-EXAMPLES, STEPS_PER_EXAMPLE = 55, 50
+EXAMPLES, STEPS_PER_EXAMPLE = 65, 50
 DEVICES = {"counter": ("sell", -1), "stockroom": ("receive", 1)}
 CODES = [ean13(number) for number in (1, 2, 3)]
 BOOKED = ("ok", "low", "negative")
