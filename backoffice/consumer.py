@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from backoffice.store import AlertHeard, Booked, Cursor, Discrepancy, Store
+from backoffice.store import AlertHeard, Booked, Cursor, Discrepancy, Store, StoreRefused
 from gateway.cloud.topics import (
     ALERTS,
     DIGEST_TYPE,
@@ -23,6 +23,7 @@ from gateway.cloud.topics import (
     Ack,
     Address,
     Digest,
+    Number,
     Replay,
     Reply,
     State,
@@ -44,7 +45,7 @@ class EventIn(msgspec.Struct, frozen=True, gc=False):
 
     happened: str = msgspec.field(name="eventTime")
     seq: Seq = msgspec.field(name="sk:seq")
-    epoch: int = msgspec.field(name="sk:epoch")
+    epoch: Number = msgspec.field(name="sk:epoch")
     kind: str = msgspec.field(name="sk:kind")
     sku: str = msgspec.field(name="sk:sku")
     delta: Quantity = msgspec.field(name="sk:delta")
@@ -52,7 +53,7 @@ class EventIn(msgspec.Struct, frozen=True, gc=False):
     dst: str = msgspec.field(name="sk:dst")
     hash: str = msgspec.field(name="sk:hash")
     lot: str = msgspec.field(name="sk:lot", default="")
-    repeats: int | None = msgspec.field(name="sk:repeats", default=None)
+    repeats: Number | None = msgspec.field(name="sk:repeats", default=None)
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -90,11 +91,11 @@ class DocumentIn(msgspec.Struct, frozen=True):
 class EnvelopeIn(msgspec.Struct, frozen=True):
     type: str
     sequence: Annotated[str, msgspec.Meta(pattern="^[0-9]{12}$")]
-    skepoch: int
+    skepoch: Number
     sklane: str
     data: msgspec.Raw
-    sklast: int = 0
-    skprev: int = 0
+    sklast: Number = 0
+    skprev: Number = 0
     skprevhash: str = ""
     skboot: str = ""
 
@@ -104,7 +105,7 @@ class AlertIn(msgspec.Struct, frozen=True):
     subject: str
     severity: str
     text: str
-    first_us: int
+    first_us: Number
 
 
 _envelope = msgspec.json.Decoder(EnvelopeIn).decode
@@ -160,20 +161,24 @@ class Consumer:
         if not retained:
             self._spoke.add(source)
         try:
-            if leaf == "state":
-                self._heard_state(source, peer, msgspec.json.decode(payload, type=State), retained=retained)
-            else:
-                envelope = _envelope(payload)
-                if envelope.skboot == self._store.barred(source):
-                    return  # nothing is merged silently; a person looks first
-                if envelope.sklane == LEDGER and envelope.type == LEDGER_TYPE:
-                    self._heard_ledger(source, peer, envelope)
-                elif envelope.sklane in (ALERTS, REPLIES):
-                    self._heard_outbox(source, peer, envelope)
-                elif envelope.sklane == DIGESTS and envelope.type == DIGEST_TYPE:
-                    self._heard_digest(source, peer, msgspec.json.decode(envelope.data, type=Digest))
-        except (msgspec.DecodeError, ValueError, RecursionError):
+            with self._store.message():
+                self._understand(source, peer, leaf, payload, retained=retained)
+        except (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError, StoreRefused):
             self.skipped += 1
+
+    def _understand(self, source: str, peer: Peer, leaf: str, payload: bytes, *, retained: bool) -> None:
+        if leaf == "state":
+            self._heard_state(source, peer, msgspec.json.decode(payload, type=State), retained=retained)
+        else:
+            envelope = _envelope(payload)
+            if envelope.skboot == self._store.barred(source):
+                return  # nothing is merged silently; a person looks first
+            if envelope.sklane == LEDGER and envelope.type == LEDGER_TYPE:
+                self._heard_ledger(source, peer, envelope)
+            elif envelope.sklane in (ALERTS, REPLIES):
+                self._heard_outbox(source, peer, envelope)
+            elif envelope.sklane == DIGESTS and envelope.type == DIGEST_TYPE:
+                self._heard_digest(source, peer, msgspec.json.decode(envelope.data, type=Digest))
 
     def settle(self) -> list[Answer]:
         """Make it durable; what may be published now."""

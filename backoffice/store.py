@@ -1,6 +1,7 @@
 """What the back office must remember, and the words for it. SQLite is one way (`store_sqlite`); more may come."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -77,6 +78,10 @@ class StockView:
     qty: int
 
 
+class StoreRefused(Exception):
+    """A message goes against the store's rules. Nothing of it is kept."""
+
+
 class Store(Protocol):
     """One writer. `commit` makes all that was said since the last one durable, or none of it."""
 
@@ -99,6 +104,9 @@ class Store(Protocol):
     def disagreed(self, source: str, found: Iterable[Discrepancy]) -> None: ...
     def held(self, source: str, as_of_seq: int) -> list[tuple[str, str, str, int]]:
         """(location, sku, lot, quantity) of all that was not 0 just after that movement, by sku, location, lot."""
+
+    def message(self) -> AbstractContextManager[None]:
+        """All of one message, or nothing of it. Raises StoreRefused."""
 
     def commit(self) -> None: ...
     def gateways(self) -> list[GatewayView]: ...

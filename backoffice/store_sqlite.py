@@ -1,11 +1,12 @@
 """The network-wide picture in one SQLite file: the default."""
 
+import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from backoffice.store import AlertHeard, Booked, Cursor, Discrepancy, GatewayView, StockView
+from backoffice.store import AlertHeard, Booked, Cursor, Discrepancy, GatewayView, StockView, StoreRefused
 
 SCHEMA = Path(__file__).parent / "schema.sql"
 
@@ -132,6 +133,22 @@ class SqliteStore:
             (source, *since, *since),
         ).fetchall()
 
+    @contextlib.contextmanager
+    def message(self) -> Iterator[None]:
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN IMMEDIATE")  # else the savepoint's release would be a commit
+        self._db.execute("SAVEPOINT message")
+        try:
+            yield
+        except BaseException as error:
+            self._db.execute("ROLLBACK TO message")
+            self._cursors.clear()
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
+                raise StoreRefused(str(error)) from error
+            raise
+        finally:
+            self._db.execute("RELEASE message")
+
     def commit(self) -> None:
         self._db.commit()
 
@@ -160,5 +177,6 @@ class SqliteStore:
         ]
 
     def close(self) -> None:
-        self._db.commit()
+        """What was not committed was not acknowledged either: it comes again."""
+        self._db.rollback()
         self._db.close()

@@ -370,7 +370,7 @@ class Pump:
                 self._replay(msgspec.json.decode(received.payload, type=Replay))
             elif leaf == "cmd":
                 self._command(received)
-        except msgspec.DecodeError:
+        except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
             return
 
     def _confirmed(self, ack: Ack) -> None:

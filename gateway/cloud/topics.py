@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -18,6 +18,8 @@ EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 LEDGER, ALERTS, DIGESTS, REPLIES = "L", "A", "D", "R"
 OUTBOX_TOPIC = {ALERTS: "up/alert", DIGESTS: "up/digest", REPLIES: "up/reply"}
+
+Number = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # of a peer: JSON and SQLite hold it exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,40 +72,40 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     """`state`, retained: the birth after every connect, and with `online` false the last will."""
 
     online: bool
-    epoch: int
+    epoch: Number
     boot_id: str  # of the machine: two of them taking turns under one name are two machines
     sw: str  # version of the gateway
-    schema: int  # version of the ledger's schema
-    seq: dict[str, int] = {}  # newest row of each lane
-    acked: dict[str, int] = {}  # how far the gateway believes that the back office has confirmed
+    schema: Number  # version of the ledger's schema
+    seq: dict[str, Number] = {}  # newest row of each lane
+    acked: dict[str, Number] = {}  # how far the gateway believes that the back office has confirmed
     clock_q: str = ""
-    parent_epoch: int | None = None  # where this epoch left the one before it
-    parent_seq: int = 0
+    parent_epoch: Number | None = None  # where this epoch left the one before it
+    parent_seq: Number = 0
     at: str = ""  # RFC 3339
 
 
 class Ack(msgspec.Struct, frozen=True, omit_defaults=True):
     """`down/ack`: the back office holds `lane` through `seq`, durably. Cumulative."""
 
-    epoch: int
+    epoch: Number
     lane: str
-    seq: int
+    seq: Number
     hash: str = ""  # hex, of movement `seq`; lane L only
 
 
 class Replay(msgspec.Struct, frozen=True, omit_defaults=True, rename={"from_seq": "from", "to_seq": "to"}):
     """`down/replay`: send `lane` again from `from`. For lane D: a digest now, with the rows of `loc` if named."""
 
-    epoch: int
+    epoch: Number
     lane: str
-    from_seq: int = 0
-    to_seq: int = 0
+    from_seq: Number = 0
+    to_seq: Number = 0
     loc: str = ""
 
 
 class DigestLocation(msgspec.Struct, frozen=True, omit_defaults=True):
     loc: str
-    rows: int
+    rows: Number
     sha256: str
     held: list[tuple[str, str, int]] | None = None  # (sku, lot, qty): only when asked for
 
@@ -111,8 +113,8 @@ class DigestLocation(msgspec.Struct, frozen=True, omit_defaults=True):
 class Digest(msgspec.Struct, frozen=True):
     """`up/digest`: what every location holds as of a movement."""
 
-    epoch: int
-    seq: int
+    epoch: Number
+    seq: Number
     locations: list[DigestLocation]
 
 
