@@ -42,6 +42,7 @@ FACTOR_DECAY = np.float32(0.99)
 PRIOR_DAYS = 5.0
 RATIO_DAYS = 84
 REFRESH_DAYS = 7
+CENSORED_EXCESS = 1.4  # chosen with bench/forecast_censoring.py on days before the first origins
 BASE_FLOOR = 0.02
 LEVEL_FLOOR = 0.01
 YEAR_DAYS = 364
@@ -155,7 +156,8 @@ class Replay:
         y = self.y[:, day]
         closed, holiday = _column(panel.closed, day), _column(panel.holiday, day)
         launched = self.seen[:, day] & ((self.age > 0) | (y > 0))
-        counts = launched & ~closed & ~panel.censored[:, day]
+        sold_out = panel.censored[:, day] & (y > 0)  # an empty shelf all day says nothing at all
+        counts = launched & ~closed & (~panel.censored[:, day] | sold_out)
         level = self.level()
         if day % REFRESH_DAYS == 0 or day < 28:  # factors move slowly; a look ahead always takes fresh ones
             self.factor, self.up, self.feast = self.weekday_factor(), self.uplift(), self.holiday_factor()
@@ -163,6 +165,9 @@ class Replay:
         kind = np.broadcast_to(_column(self.kind, day), y.shape)
         expected_shape = factor[:, weekday] * uplift[self.rows, kind]
         fit = level * expected_shape * np.where(holiday, self.feast, ONE)
+        if sold_out.any():
+            y = self.y[:, day] = np.where(sold_out, demand_given_at_least(y, fit), y)
+        self.cumulative[:, day] = y + (self.cumulative[:, day - 1] if day else 0)
         self.fit[:, day] = np.where(counts, fit, 0)
         settled = counts & (self.age >= 14)
         if settled.any():
@@ -354,6 +359,13 @@ class Replay:
         fit = self.fit[:, window]
         ratio = np.where(fit > 1e-4, self.y[:, window] / np.maximum(fit, 1e-4), np.nan)
         return sorted_quantiles(ratio.astype(np.float32), np.array([0.5, 0.9, 0.95], np.float32))
+
+
+def demand_given_at_least(sold: Floats, expected: Floats) -> Floats:
+    """E[D | D >= sold] of a sold-out day, about: the larger of both, and the mean excess of a count beyond it."""
+    excess = CENSORED_EXCESS * np.minimum(expected, np.sqrt(np.maximum(expected, 0)))
+    out: Floats = np.maximum(sold, expected) + excess
+    return out
 
 
 def sorted_quantiles(values: Floats, levels: Floats) -> Floats:

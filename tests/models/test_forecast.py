@@ -5,6 +5,7 @@ import pytest
 
 from models.anomalies import Anomaly, Screening
 from models.baselines import dow_emp_q
+from models.features import demand_given_at_least
 from models.gate import Trial, better
 from models.learn import Calibration, blend, learn, look_ahead
 from models.panel import Panel
@@ -111,6 +112,25 @@ def test_an_item_without_demand_on_censored_days_is_not_an_item_without_demand()
     rule = dow_emp_q(panel(units, censored=censored), np.arange(1, 8))
 
     assert rule.mean[0] == pytest.approx([6.0] * 7, abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("sold", "expected", "demand"),
+    [(2.0, 9.0, 13.2), (9.0, 4.0, 11.8), (1.0, 0.25, 1.35)],
+    ids=["sold out early", "sold more than usual", "a slow item"],
+)
+def test_a_sold_out_day_counts_as_at_least_what_was_sold_and_expected(sold, expected, demand):
+    assert demand_given_at_least(np.array([sold]), np.array([expected]))[0] == pytest.approx(demand)
+
+
+def test_a_shop_that_sells_out_every_saturday_forecasts_more_than_it_sold():
+    units, censored = np.tile([4.0, 4, 4, 4, 4, 5, 4], 20)[None], np.zeros((1, 140), np.bool_)
+    censored[0, 5::7] = True
+    model = shipped_model()
+
+    mean = blend(look_ahead(panel(units, censored=censored), model, 7), Calibration.default(), model, ()).mean
+
+    assert mean[0, 5] > 6
 
 
 @pytest.fixture(scope="module")
