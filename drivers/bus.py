@@ -4,6 +4,7 @@ A reading is kept by its `Outlet` until the core says that it is on disk. The de
 boot id and a sequence number travel in every message, so a resend changes nothing (ledger invariant I6).
 """
 
+import os
 import time
 from collections import deque
 from typing import Annotated, Any, NamedTuple
@@ -260,11 +261,22 @@ class Inlet:
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.setsockopt(zmq.MAXMSGSIZE, 4 * 1024 * 1024)
         self.socket.bind(address)
+        self._hurry = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller = zmq.Poller()
+        self._poller.register(self.socket, zmq.POLLIN)
+        self._poller.register(self._hurry, zmq.POLLIN)
         self.listened_s = time.monotonic()  # when the core last looked for messages; read by other threads
+        self.quiet = True  # whether it found none
 
     def wait(self, timeout_s: float) -> bool:
         self.listened_s = time.monotonic()
-        return bool(self.socket.poll(int(timeout_s * 1000)))
+        there = self.socket in dict(self._poller.poll(int(timeout_s * 1000)))
+        self.quiet = not there
+        return there
+
+    def hurry(self) -> None:
+        """From another thread: from now on `wait` looks, and does not wait."""
+        os.eventfd_write(self._hurry, 1)
 
     def receive(self) -> tuple[bytes, Upward | msgspec.DecodeError] | None:
         """The next message and who sent it; a message that makes no sense comes as its error."""
@@ -293,3 +305,4 @@ class Inlet:
 
     def close(self) -> None:
         self.socket.close()
+        os.close(self._hurry)

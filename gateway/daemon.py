@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import zmq
@@ -27,6 +29,10 @@ from gateway.timetable import Timetable
 
 PUMP_NICE = 10
 WATCHDOG_PING_S = 10.0
+CHILDREN_LEAVE_WITHIN_S = 1.5
+IN_FLIGHT_S = 0.05  # a message that was sent and is not yet in our socket
+LAST_WORDS_S = 0.5
+CORE_ENDS_WITHIN_S = 2.0
 
 
 def run(settings: Settings) -> int:
@@ -47,32 +53,44 @@ def run(settings: Settings) -> int:
 
     timetable = Timetable(settings, telemetry)
 
-    stop = threading.Event()
+    stop, last = threading.Event(), threading.Event()  # `last`: when the children have gone
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     failures: list[str] = []
-    threads = [
-        _start(name, loop, stop, failures)
-        for name, loop in (
-            ("ingest", ingest.run),
-            ("supervisor", supervisor.run),
-            ("telemetry", telemetry.run),
-            ("timetable", timetable.run),
-        )
-    ]
+
+    def start(name: str, loop: Callable[[threading.Event], None], until: threading.Event) -> threading.Thread:
+        return _start(name, partial(loop, until), stop, failures)
+
+    core = [start("ingest", ingest.run, last), start("telemetry", telemetry.run, last)]
+    hands = [start("supervisor", supervisor.run, stop), start("timetable", timetable.run, stop)]
     notify("READY=1")
     while not stop.wait(WATCHDOG_PING_S):
-        if all(thread.is_alive() for thread in threads):
+        if all(thread.is_alive() for thread in (*core, *hands)):
             notify("WATCHDOG=1")
         if writer.ballast_missing:
             writer.put_ballast_back()
     notify("STOPPING=1")
-    for thread in threads:
-        thread.join(2.0)
-    writer.close()
-    hints.close()
-    inlet.close()
+    supervisor.ask_to_leave()
+    for thread in hands:
+        thread.join(CHILDREN_LEAVE_WITHIN_S)
+    _hear_last_words(inlet)
+    last.set()
+    for thread in core:
+        thread.join(CORE_ENDS_WITHIN_S)
+    if not any(thread.is_alive() for thread in core):  # who hangs on a dying disk still holds them
+        writer.close()
+        hints.close()
+        inlet.close()
     return 1 if failures else 0
+
+
+def _hear_last_words(inlet: Inlet) -> None:
+    """What the children said as they left is booked before the ledger closes."""
+    time.sleep(IN_FLIGHT_S)
+    inlet.hurry()
+    deadline_s = time.monotonic() + LAST_WORDS_S
+    while not inlet.quiet and time.monotonic() < deadline_s:
+        time.sleep(0.01)
 
 
 def _want_children(supervisor: Supervisor, telemetry: Telemetry, settings: Settings) -> None:
@@ -136,11 +154,11 @@ def _settings(path: str) -> Settings:
 
 
 def _start(
-    name: str, loop: Callable[[threading.Event], None], stop: threading.Event, failures: list[str]
+    name: str, loop: Callable[[], None], stop: threading.Event, failures: list[str]
 ) -> threading.Thread:
     def body() -> None:
         try:
-            loop(stop)
+            loop()
         except BaseException:
             failures.append(name)
             print(f"storekeeper: the loop {name!r} failed; stopping", file=sys.stderr)

@@ -84,7 +84,9 @@ class Supervisor:
                     self._born(self._children[news.name], news.pid)
                 else:
                     for child in [one for one in self._children.values() if one.pid == news.pid]:
-                        self._died(child, news.status)
+                        child.pid = 0
+                        if not stop.is_set():
+                            self._died(child, news.status)
             self._excuse(now_s)
             if now_s - look_s >= self._look_every_s:
                 look_s = now_s
@@ -101,7 +103,6 @@ class Supervisor:
 
     def _died(self, child: Child, status: int) -> None:
         now_s = time.monotonic()
-        child.pid = 0
         if status == CONFIG_ERROR and child.driver:
             return  # it has said why; starting it again would not help
         if now_s - child.started_s > STEADY_AFTER_S:
@@ -127,11 +128,16 @@ class Supervisor:
             if silent or _rss_bytes(child.pid) > RSS_BYTES_MAX:
                 _signal(child.pid, signal.SIGKILL)
 
+    def ask_to_leave(self) -> None:
+        """From any thread, once `run` was told to stop: the children go at once, and wake it by that."""
+        for child in self._children.values():
+            if child.pid:
+                _signal(child.pid, signal.SIGTERM)
+
     def _leave(self) -> None:
         """Ask everybody to go, wait a moment, then insist."""
+        self.ask_to_leave()
         alive = {child.pid for child in self._children.values() if child.pid}
-        for pid in alive:
-            _signal(pid, signal.SIGTERM)
         deadline_s = time.monotonic() + LEAVE_WITHIN_S
         with contextlib.suppress(EOFError):
             while alive and (left_s := deadline_s - time.monotonic()) > 0:

@@ -8,7 +8,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import termios
 import time
 import tty
 from collections.abc import Iterator, Mapping
@@ -48,8 +47,10 @@ class PtyScanner:
 
     def drain_unread(self) -> int:
         """Throw away what no driver has read yet; how many whole lines that were."""
-        termios.tcflush(self._slave, termios.TCIFLUSH)
-        return 0
+        unread = b""
+        while select.select([self._slave], [], [], 0)[0]:
+            unread += os.read(self._slave, 65_536)
+        return unread.count(b"\r\n")
 
     def hear(self, timeout_s: float = 5.0) -> str | None:
         """The next line that the driver voiced, or None."""

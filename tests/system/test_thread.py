@@ -1,5 +1,8 @@
 """The thin thread: a scan on a real serial line becomes a durable movement."""
 
+import signal
+import time
+
 from tests.system.shop import open_shop
 
 
@@ -21,3 +24,20 @@ def test_a_stop_is_clean_and_quick(tmp_path):
         shop.start()
 
         assert shop.stop() == 0
+
+
+def test_a_scan_in_the_moment_of_a_stop_is_counted_or_not_read_at_all(tmp_path):
+    with open_shop(tmp_path / "shop") as shop:
+        shop.start()
+        code, counter, sent = shop.add_items(1)[0], shop.ports["counter"], 0
+        time.sleep(0.5)
+
+        shop.daemon.send_signal(signal.SIGTERM)
+        asked_s = time.monotonic()
+        while shop.daemon.poll() is None and time.monotonic() < asked_s + 5:
+            sent += counter.scan(code)
+            time.sleep(0.01)
+        took_s = time.monotonic() - asked_s
+
+        assert shop.on_hand(code.zfill(14)) == -(sent - counter.drain_unread())
+        assert (shop.daemon.returncode, took_s < 2.0) == (0, True)
