@@ -13,11 +13,12 @@ class Ballast:
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         self._path = path
+        self._unfinished = path.with_suffix(".new")
         self._size_bytes = size_bytes
 
     @property
     def missing(self) -> bool:
-        return self._size_bytes > 0 and not self._path.exists()
+        return self._size_bytes > 0 and self._there_bytes() != self._size_bytes
 
     def put_back(self) -> None:
         """Only while there is room for it three times over; otherwise silently later."""
@@ -27,17 +28,25 @@ class Ballast:
         if free.f_bavail * free.f_frsize < 3 * self._size_bytes:
             return
         try:
-            with self._path.open("wb") as file:
+            with self._unfinished.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, self._size_bytes)
+            self._unfinished.replace(self._path)
         except OSError:  # somebody else took the room meanwhile, or the disk is read-only
             with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
+                self._unfinished.unlink(missing_ok=True)
 
     def release(self) -> bool:
         """Whether there was something to give up."""
-        there = self._path.exists()
+        there = self._there_bytes() > 0
         self._path.unlink(missing_ok=True)
+        self._unfinished.unlink(missing_ok=True)
         return there
+
+    def _there_bytes(self) -> int:
+        try:
+            return self._path.stat().st_size
+        except OSError:
+            return 0
 
 
 def take_lock(path: Path) -> int:
