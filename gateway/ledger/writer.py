@@ -4,6 +4,7 @@
 to I7 of the ledger are kept here and by the triggers of the schema.
 """
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -28,6 +29,7 @@ from gateway.stock.stations import Station
 
 AUDIT_ROWS = 1_000  # of the chain, checked at every start; the rest is `ledger verify`'s
 FULL_BELOW_BYTES = 64 * 1024
+RUN_KEPT_US = 7 * 86_400_000_000  # what a driver, a page or a command said earlier than that, nobody repeats
 UNDO_ROWS_MAX = 200  # how far back an undo looks for this scanner's last booking
 
 PRAGMAS: dict[str, int | str] = {
@@ -64,6 +66,10 @@ UPSERT_SERIAL = """INSERT INTO serial_state (epc, loc, last_seq) VALUES (?, ?, ?
     ON CONFLICT DO UPDATE SET loc = excluded.loc, last_seq = excluded.last_seq"""
 INSERT_SEEN = "INSERT OR REPLACE INTO reading_seen VALUES (?, ?, ?, ?, ?, ?)"
 TRIM_SEEN = "DELETE FROM reading_seen WHERE device = ? AND boot = ? AND last_seq <= ?"
+FORGET_SEEN = "DELETE FROM reading_seen WHERE wall_us < (SELECT max(wall_us) - ? FROM reading_seen)"
+FORGET_BOOTS = """DELETE FROM device_boot WHERE started_us < (SELECT max(started_us) - ? FROM device_boot)
+    AND NOT EXISTS (SELECT 1 FROM reading_seen AS seen
+        WHERE seen.device = device_boot.device AND seen.boot = device_boot.boot)"""
 UPSERT_BOOT = """INSERT INTO device_boot (device, boot, high_seq, acked_through, started_us)
     VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
     SET high_seq = max(high_seq, excluded.high_seq), acked_through = excluded.acked_through"""
@@ -250,6 +256,7 @@ class Writer:
             if not (self._disk_is_full() and self._ballast.release()):
                 raise
             self._open()
+        self._forget_old_runs()
 
     def _open(self) -> None:
         try:
@@ -264,7 +271,7 @@ class Writer:
         except sqlite3.DatabaseError as error:
             raise LedgerUnusable(
                 f"{self.path} cannot be opened: {error}. Free space or mount the disk writable; if it is"
-                " damaged: storekeeper backup restore",
+                " damaged, put the newest copy of it back and start again",
                 "SK-L02",
             ) from error
 
@@ -285,6 +292,16 @@ class Writer:
             )
         self.epoch = epoch
         self._audit()
+
+    def _forget_old_runs(self) -> None:
+        """A command and the pages never say hello, so that nothing else takes their runs away.
+
+        Age is counted back from the newest, not from now: a box that was off for weeks still announces what
+        it owes.
+        """
+        with contextlib.suppress(sqlite3.OperationalError):  # a full disk: at another start, then
+            self.connection.execute(FORGET_SEEN, (RUN_KEPT_US,))
+            self.connection.execute(FORGET_BOOTS, (RUN_KEPT_US,))
 
     def _audit(self) -> None:
         """The last rows of the chain, recomputed: has the card lied, or somebody edited?"""
@@ -413,7 +430,7 @@ class Writer:
         if full:
             raise NotRecording(
                 "the disk is full: scans are NOT counted."
-                " Delete old backups: storekeeper backup prune  [SK-L01]"
+                " Delete files that are not needed from its disk; counting goes on by itself  [SK-L01]"
             ) from error
         raise NotRecording(
             f"the ledger cannot be written ({error}): scans are NOT counted  [SK-L02]"

@@ -282,6 +282,39 @@ def test_a_clock_behind_the_ledger_is_not_believed_and_expires_nothing(tmp_path)
 # Starting
 
 
+DAY_US = 86_400 * 10**6
+
+
+def test_runs_of_pages_and_commands_are_forgotten_after_a_week(tmp_path):
+    """They never say hello. What is still owed to a driver stays, however long the box was off."""
+    writer = Writer(tmp_path, ballast_mb=0)
+    begun_us = BUILD_US + 10**12
+    for device, boot, started_day, said_day in [
+        ("cli", "a", 0, None),
+        ("web", "b", 1, 1),
+        ("counter", "c", 0, 9),  # a driver that ran for nine days
+        ("cli", "d", 3, None),
+        ("counter", "e", 10, 10),
+    ]:
+        writer.connection.execute(
+            "INSERT INTO device_boot (device, boot, high_seq, acked_through, started_us)"
+            " VALUES (?, ?, 1, 0, ?)",
+            (device, boot, begun_us + started_day * DAY_US),
+        )
+        if said_day is not None:
+            row = (device, boot, 1, 1, begun_us + said_day * DAY_US, b"\x90")
+            writer.connection.execute("INSERT INTO reading_seen VALUES (?, ?, ?, ?, ?, ?)", row)
+    writer.close()
+
+    writer = Writer(tmp_path, ballast_mb=0)
+    runs = writer.connection.execute("SELECT boot FROM device_boot ORDER BY boot").fetchall()
+    seen = writer.connection.execute("SELECT boot FROM reading_seen ORDER BY boot").fetchall()
+    writer.close()
+
+    assert runs == [("c",), ("d",), ("e",)]
+    assert seen == [("c",), ("e",)]
+
+
 def test_a_second_daemon_on_the_same_ledger_is_told_who_has_it(writer, tmp_path):
     import os
 
