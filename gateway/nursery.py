@@ -81,19 +81,14 @@ class Nursery:
         self._socket.close()
 
 
-def preload() -> list[str]:
-    """Import what most children need; the names that could not be imported."""
-    missing = []
+def preload() -> None:
+    """Import what most children need, before the nursery is forked: then the daemon shares it, too."""
     for name in PRELOAD:
-        try:
+        with contextlib.suppress(ImportError):  # the driver that needs it will say so
             importlib.import_module(name)
-        except ImportError:
-            missing.append(name)
-    return missing
 
 
 def _serve(orders: socket.socket) -> None:
-    preload()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group: the daemon decides when we end
     wake_r, wake_w = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
