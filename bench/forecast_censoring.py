@@ -1,8 +1,8 @@
 """What sold-out days cost a forecast: python bench/forecast_censoring.py DATA_DIR [...]
 
 A base-stock rule (each morning up to k x the mean of the last 28 days, rounded up, k set for about 90 % fill) hides
-a part of the true demand. Three forecasts from the shipped weights, no learning, scored against the true demand of the next
-28 days: told the truth, told sales as if they were demand (naive), told which days sold out (product).
+a part of the true demand. Three forecasts from the shipped weights, no learning, scored against the true demand of
+the next 28 days: told the truth, told sales as if they were demand (naive), told which days sold out (product).
 Origins lie before the first scoring origin. Recovered = (naive - product) / (naive - truth).
 """
 

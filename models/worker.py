@@ -184,6 +184,8 @@ def learn_tonight(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: S
             rival_name = "shipped (the champion is damaged)"
     blob = pack({"day": final.day, "window": final.window})
     version = f"{through.isoformat()}-{fingerprint(blob)[:6]}"
+    if champions and champions[0].version == version:
+        return _say(store, through, "kept", version, "the same days taught the same weights")
     wins, why = better(challenger, rival, rival_name)
     row = db.ModelRow(
         version, "challenger", through.isoformat(), challenger.loss, challenger.rule_loss, blob,

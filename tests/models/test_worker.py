@@ -95,6 +95,18 @@ def test_every_night_says_what_it_decided_and_why(learned):
     assert "loss of the last 28 days" in status["decisions"][0]["why"]
 
 
+def test_a_night_run_twice_keeps_its_champion(ledger_path, learned, tmp_path):
+    copy = tmp_path / "forecast.db"
+    with sqlite3.connect(learned) as store, sqlite3.connect(copy) as target:
+        store.backup(target)
+        target.execute("UPDATE model SET role = 'champion'")
+
+    worker("learn", "--ledger", ledger_path, "--out", copy, "--through", THROUGH)
+
+    assert rows(copy, "SELECT role FROM model") == [("champion",)]
+    assert rows(copy, "SELECT value FROM state WHERE name = 'served_by'")[0][0].startswith("model 2024-")
+
+
 def test_the_same_ledger_seed_and_version_give_the_same_forecasts(ledger_path, tmp_path):
     for name in ("a.db", "b.db"):
         worker("forecast", "--ledger", ledger_path, "--out", tmp_path / name, "--through", THROUGH)
