@@ -183,7 +183,9 @@ def record(name: str, settings: tuple[str, ...], seconds: float, output: Path | 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     found = [_comparable(one) for one in readings_of(chosen, config, data)]
-    path.with_suffix(".toml").write_text(_as_toml(name, {key: getattr(config, key) for key in options}, found))
+    path.with_suffix(".toml").write_text(
+        _as_toml(name, {key: getattr(config, key) for key in options}, found)
+    )
     click.echo(
         f"{path}: {len(data)} bytes, {len(found)} readings; look them through in {path.with_suffix('.toml')}"
     )

@@ -315,7 +315,7 @@ class Writer:
             if not (whole and follows):
                 raise LedgerUnusable(
                     f"{self.path}: movement {row[0]} is not what was written. Counting stops here rather than"
-                    " going on from a damaged ledger: storekeeper ledger verify, then backup restore",
+                    " going on from a damaged ledger: storekeeper ledger verify, then put the newest copy back",
                     "SK-L03",
                 )
 

@@ -92,7 +92,7 @@ def obey(station: Station, code: str, now_s: float) -> tuple[Station, str]:
             if station.mode == "move" and station.location:
                 return replace(station, destination=argument), f"to {argument}"
             return replace(station, location=argument), f"at {argument}"
-    raise NotACommand(f"{code} is not a command; print the sheet: storekeeper labels commands")
+    raise NotACommand(f"{code} is not a command; the counter page has a button for each")
 
 
 def _quantity(text: str, least: int = 0) -> int:

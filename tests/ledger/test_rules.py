@@ -352,13 +352,13 @@ def test_a_damaged_chain_is_refused_at_the_start_with_the_remedy(writer, tmp_pat
         Writer(tmp_path, ballast_mb=0)
 
     assert f"movement {seq} is not what was written" in str(refused.value)
-    assert "storekeeper ledger verify, then backup restore" in str(refused.value)
+    assert "storekeeper ledger verify, then put the newest copy back" in str(refused.value)
 
 
 def test_a_file_that_is_no_ledger_is_refused_with_the_remedy(tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"not a database, but long enough to look like one" * 100)
 
-    with pytest.raises(LedgerUnusable, match=r"cannot be opened.*backup restore"):
+    with pytest.raises(LedgerUnusable, match=r"cannot be opened.*newest copy"):
         Writer(tmp_path, ballast_mb=0)
 
 
