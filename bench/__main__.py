@@ -197,7 +197,7 @@ def main() -> None:
                 for row in SECTIONS[name](Work(Path(disk), Path(ram), asked.quick)):
                     print(row, flush=True)
                     rows.append(row)
-            except (OSError, TimeoutError, subprocess.CalledProcessError) as error:
+            except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
                 unmeasured.append(name)
                 print(f"{name}: not measured: {error}", flush=True)
     missed = sum(row.met is False for row in rows)
