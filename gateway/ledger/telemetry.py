@@ -3,6 +3,7 @@
 Loops report here; one thread writes at most once a second, and only when something changed.
 """
 
+import contextlib
 import json
 import math
 import sqlite3
@@ -14,6 +15,7 @@ from pathlib import Path
 SCHEMA = Path(__file__).parent / "schema" / "telemetry.sql"
 FLUSH_EVERY_S = 1.0
 SAMPLE_DAYS = 30
+TRIM_EVERY_S = 86_400.0
 SAMPLES_PENDING_MAX = 10_000
 
 
@@ -82,10 +84,13 @@ class Telemetry:
             self._changed.add("samples")
 
     def flush(self) -> None:
-        """Write what changed. A disk that is full or gone loses telemetry, never the ledger."""
+        """Write what changed. A disk that is full or gone loses telemetry, never the ledger.
+
+        For one thread. What is written is copied first: who reports never waits for the disk.
+        """
         with self._lock:
-            if not self._changed:
-                return
+            changed, self._changed = self._changed, set()
+            samples, self._samples = self._samples, []
             devices = [
                 (
                     name,
@@ -97,27 +102,36 @@ class Telemetry:
                     json.dumps(one.counts),
                 )
                 for name, one in self._devices.items()
-                if name in self._changed
+                if name in changed
             ]
-            links = [(name, *one) for name, one in self._links.items() if f"link {name}" in self._changed]
-            try:
-                with self._ledger:
-                    self._ledger.executemany(
-                        "INSERT OR REPLACE INTO device_state VALUES (?, ?, ?, ?, ?, ?, ?)", devices
-                    )
-                    self._ledger.executemany("INSERT OR REPLACE INTO link_state VALUES (?, ?, ?, ?)", links)
-                    self._ledger.executemany(
-                        "INSERT OR REPLACE INTO sample VALUES (?, ?, ?, ?, ?)", self._samples
-                    )
-            except sqlite3.Error:
-                return  # it stays changed: said again when there is room again
-            self._samples = []
-            self._changed.clear()
+            links = [(name, *one) for name, one in self._links.items() if f"link {name}" in changed]
+        if not changed:
+            return
+        try:
+            with self._ledger:
+                self._ledger.executemany(
+                    "INSERT OR REPLACE INTO device_state VALUES (?, ?, ?, ?, ?, ?, ?)", devices
+                )
+                self._ledger.executemany("INSERT OR REPLACE INTO link_state VALUES (?, ?, ?, ?)", links)
+                self._ledger.executemany("INSERT OR REPLACE INTO sample VALUES (?, ?, ?, ?, ?)", samples)
+        except sqlite3.Error:  # it stays changed: said again when there is room again
+            with self._lock:
+                self._changed |= changed
+                self._samples = (samples + self._samples)[-SAMPLES_PENDING_MAX:]
+
+    def trim(self) -> None:
+        """Forget samples older than SAMPLE_DAYS."""
+        with contextlib.suppress(sqlite3.Error):
+            _trim(self._ledger)
 
     def run(self, stop: threading.Event) -> None:
         """The loop of the thread `telemetry`."""
+        trim_s = time.monotonic() + TRIM_EVERY_S
         while not stop.wait(FLUSH_EVERY_S):
             self.flush()
+            if time.monotonic() >= trim_s:
+                trim_s += TRIM_EVERY_S
+                self.trim()
         self.flush()
 
     def _open(self) -> sqlite3.Connection:
@@ -136,7 +150,11 @@ class Telemetry:
         connection.execute("PRAGMA journal_mode = wal")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(SCHEMA.read_text())
-        oldest_us = (time.time_ns() // 1000) - SAMPLE_DAYS * 86_400_000_000
-        with connection:
-            connection.execute("DELETE FROM sample WHERE wall_us < ?", (oldest_us,))
+        _trim(connection)
         return connection
+
+
+def _trim(connection: sqlite3.Connection) -> None:
+    oldest_us = (time.time_ns() // 1000) - SAMPLE_DAYS * 86_400_000_000
+    with connection:
+        connection.execute("DELETE FROM sample WHERE wall_us < ?", (oldest_us,))
