@@ -8,7 +8,7 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +40,7 @@ from gateway.ledger.runs import Run, Runs, forget_earlier
 from gateway.ledger.shelves import LedgerShelves
 from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import UNDO_ROWS_MAX, AlertClosed, AlertRaised, Batch, NotRecording, Seen, Writer
+from gateway.rounds import rounds
 from gateway.stock.counts import corrections
 from gateway.stock.movements import VIRTUAL, Draft, reversal
 from gateway.stock.stations import HOME_AFTER_S, MODES, Station
@@ -599,46 +600,6 @@ class Ingest:
                     home, mode=mode, location=location, reason=kept["reason"], destination=kept["destination"]
                 )
         return stations
-
-
-def rounds(
-    deliveries: list[tuple[bytes, Delivery]],
-) -> Iterator[list[tuple[bytes, Delivery]]]:
-    """Group deliveries into transactions: together, but what must see the ledger as committed goes alone."""
-    together: list[tuple[bytes, Delivery]] = []
-    for peer, delivery in deliveries:
-        begin = 0
-        for at, reading in enumerate(delivery.readings):
-            if not _goes_alone(reading):
-                continue
-            if at > begin:
-                together.append((peer, _part(delivery, begin, at)))
-            if together:
-                yield together
-                together = []
-            yield [(peer, _part(delivery, at, at + 1))]
-            begin = at + 1
-        if begin == 0:
-            together.append((peer, delivery))
-        elif begin < len(delivery.readings):
-            together.append((peer, _part(delivery, begin, len(delivery.readings))))
-    if together:
-        yield together
-
-
-def _goes_alone(reading: AnyReading) -> bool:
-    return isinstance(reading, Document) or (isinstance(reading, Scan) and reading.data == "SK/UNDO")
-
-
-def _part(delivery: Delivery, begin: int, end: int) -> Delivery:
-    return Delivery(
-        delivery.device,
-        delivery.boot,
-        delivery.acked_through,
-        delivery.first_seq + begin,
-        delivery.ages_ms[begin:end],
-        delivery.readings[begin:end],
-    )
 
 
 def _kept(station: Station) -> tuple[str, str, str, str]:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from drivers.contract import AnyReading, Document, Garbled, Scan
 from gateway.config import Device
-from gateway.ingest import rounds
+from gateway.rounds import rounds
 from tests.ledger.counter import Counter, delivery, outcomes
 from tests.system.shop import ean13
 
