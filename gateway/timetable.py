@@ -4,6 +4,7 @@ The worker is a niced process of its own; it reads the ledger and writes forecas
 counting goes on.
 """
 
+import os
 import subprocess
 import sys
 import threading
@@ -34,7 +35,7 @@ class Timetable:
         self._timezone = settings.shop.timezone
         self._telemetry = telemetry
         self._worker: subprocess.Popen[bytes] | None = None
-        self._not_before_s = time.monotonic() + FIRST_LOOK_S
+        self._not_before_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """The loop of the thread `timetable`."""
@@ -47,13 +48,20 @@ class Timetable:
         wait_s = FIRST_LOOK_S
         while not stop.wait(wait_s):
             wait_s = 1.0 if self._worker else LOOK_EVERY_S
+            self.look()
+        if self._worker is not None:
+            self._worker.terminate()  # it leaves the forecasts of the night before
+            self._worker.wait()
+
+    def look(self) -> None:
+        """Begin or bury the worker, if it is time. A disk or a machine that cannot is said, and tried later."""
+        try:
             if self._worker is not None:
                 self._ended()
             elif time.monotonic() >= self._not_before_s and is_due(self._forecast, datetime.now(self._zone)):
                 self._begin()
-        if self._worker is not None:
-            self._worker.terminate()  # it leaves the forecasts of the night before
-            self._worker.wait()
+        except OSError as error:
+            self._failed(f"the worker cannot be started ({error})")
 
     def _begin(self) -> None:
         self._telemetry.link("forecast", "learning", "the forecast is being made")
@@ -66,6 +74,7 @@ class Timetable:
                 f"--ledger={self._ledger}",
                 f"--out={self._forecast}",
                 f"--timezone={self._timezone}",
+                f"--dies-with={os.getpid()}",
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -80,11 +89,12 @@ class Timetable:
         if status == 0:
             self._telemetry.link("forecast", "online", "made for tomorrow and after")
         else:
-            self._not_before_s = time.monotonic() + RETRY_S
-            text = (
-                f"the worker ended with status {status}; the former forecast stays, it is tried again later"
-            )
-            self._telemetry.link("forecast", "failed", text)
+            self._failed(f"the worker ended with status {status}")
+
+    def _failed(self, why: str) -> None:
+        self._not_before_s = time.monotonic() + RETRY_S
+        text = f"{why}; the former forecast stays, it is tried again later"
+        self._telemetry.link("forecast", "failed", text)
 
 
 def can_forecast() -> bool:

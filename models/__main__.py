@@ -7,8 +7,10 @@ the forecasts of the night before.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
+import signal
 import sqlite3
 import sys
 from contextlib import closing
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from models.worker import Shop
 
 NICE = 10
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ONE_CORE = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -33,6 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if hasattr(os, "nice"):
         os.nice(NICE)
+    if arguments.dies_with:
+        _die_with(arguments.dies_with)
     try:
         return int(arguments.run(arguments))
     except sqlite3.OperationalError as error:
@@ -45,6 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
+    parser.set_defaults(dies_with=0)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: object, text: str, ledger: bool = False) -> argparse.ArgumentParser:
@@ -62,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
                 "--through", type=date.fromisoformat, help="last day to learn from (default: yesterday)"
             )
             sub.add_argument("--seed", type=int, default=0)
+            sub.add_argument("--dies-with", type=int, metavar="PID", help="end when this parent ends")
         return sub
 
     command(
@@ -94,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--history-days", type=int, help="see only so many days at each origin")
     bench.add_argument("--seed", type=int, default=0)
     return parser
+
+
+def _die_with(parent: int) -> None:
+    """Whoever started us and is killed takes us along: a second daemon must not meet a second worker."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we could ask
+        raise SystemExit(1)
 
 
 def _open(arguments: argparse.Namespace) -> tuple[sqlite3.Connection, sqlite3.Connection, Shop, date]:

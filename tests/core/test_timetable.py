@@ -1,12 +1,20 @@
-"""When the forecast's night begins."""
+"""When the forecast's night begins, and what becomes of the worker."""
 
 import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from gateway.timetable import is_due
+from gateway.config import Ledger, Settings
+from gateway.ledger.telemetry import Telemetry
+from gateway.timetable import Timetable, can_forecast, is_due
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -31,3 +39,66 @@ def test_a_forecast_is_made_once_a_night(tmp_path, made, now, due):
 
 def test_a_shop_without_a_forecast_gets_one_at_once(tmp_path):
     assert is_due(tmp_path / "forecast.db", datetime(2026, 11, 24, 12, tzinfo=BERLIN))
+
+
+def said(telemetry, folder):
+    telemetry.flush()
+    reader = sqlite3.connect(folder / "telemetry.db")
+    rows = reader.execute("SELECT state, text FROM link_state WHERE name = 'forecast'").fetchall()
+    reader.close()
+    return rows
+
+
+def test_a_night_that_cannot_begin_is_said_and_stops_nothing(tmp_path):
+    """The data folder cannot be looked into: here a file is in its place."""
+    (tmp_path / "data").touch()
+    telemetry = Telemetry(tmp_path / "telemetry.db")
+    timetable = Timetable(Settings(tmp_path / "c.toml", ledger=Ledger(tmp_path / "data")), telemetry)
+
+    timetable.look()
+
+    ((state, text),) = said(telemetry, tmp_path)
+    assert state == "failed"
+    assert "Not a directory" in text and text.endswith("the former forecast stays, it is tried again later")
+
+
+NIGHT = """
+import sys, time
+from pathlib import Path
+from gateway.config import Ledger, Settings
+from gateway.ledger.telemetry import Telemetry
+from gateway.timetable import Timetable
+folder = Path(sys.argv[1])
+timetable = Timetable(Settings(folder / "c.toml", ledger=Ledger(folder)), Telemetry(folder / "telemetry.db"))
+timetable.look()
+print(timetable._worker.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not can_forecast(), reason="the extra [models] is not installed")
+def test_the_worker_dies_with_a_daemon_that_is_killed(tmp_path):
+    held = sqlite3.connect(tmp_path / "forecast.db", isolation_level=None)
+    held.execute("CREATE TABLE busy (x)")
+    held.execute("BEGIN EXCLUSIVE")  # the worker waits for it, up to ten seconds
+    os.utime(tmp_path / "forecast.db", (0, 0))
+    sqlite3.connect(tmp_path / "ledger.db").execute("CREATE TABLE movement (seq)").connection.close()
+    daemon = subprocess.Popen([sys.executable, "-c", NIGHT, str(tmp_path)], stdout=subprocess.PIPE)
+    worker = int(daemon.stdout.readline())
+    time.sleep(1.5)
+    was_running = is_running(worker)
+
+    daemon.send_signal(signal.SIGKILL)
+    daemon.communicate()
+    time.sleep(0.5)
+    still_running = is_running(worker)
+    held.close()
+
+    assert (was_running, still_running) == (True, False)
