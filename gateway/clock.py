@@ -1,6 +1,7 @@
 """The only reader of clocks. A Raspberry Pi may boot without knowing the date, and dates may jump."""
 
 import ctypes
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,7 +65,23 @@ def _quality() -> Quality:
     status = int.from_bytes(buffer.raw[40:44], "little")
     if state >= 0 and not status & STA_UNSYNC:
         return "ntp"
-    return "rtc" if Path("/dev/rtc0").exists() or time.time_ns() // 1000 > BUILD_US else "none"
+    return "rtc" if keeps_the_date(Path("/")) else "none"
+
+
+def keeps_the_date(root: Path) -> bool:
+    """Whether the machine knows the date after it was without power.
+
+    With a hardware clock that itself tells a date that can be, yes; a Raspberry Pi 5 without its battery has
+    one that begins in 1970. A board without one goes on from the last date on its card, which looks like a
+    date and is none; boards (every Raspberry Pi) are those that describe themselves by a device tree. What
+    has neither is no board but a container or a sandbox on a PC, whose kernel hides the hardware: its date is
+    that of its host, and every PC has a hardware clock. A container on a Pi sees that there is a device tree
+    (only its content is hidden), so that it claims nothing.
+    """
+    try:
+        return int((root / "sys/class/rtc/rtc0/since_epoch").read_text()) > BUILD_US // 1_000_000
+    except (OSError, ValueError):
+        return not os.path.lexists(root / "proc/device-tree")
 
 
 UUID7_RANDOM = 0x0FFF_3FFF_FFFF_FFFF_FFFF  # what chance may set of the low 80 bits ...
