@@ -15,7 +15,7 @@ model         one row per version: role (champion, challenger, retired, rejected
 decision      what was decided about models and why, newest last: day, action, version, why
 event         plans and answers: sku ('' = whole shop), starts_on, ends_on, kind, strength
 anomaly       one row per (sku, day, kind): units, expected, low, high, p, evidence (a sentence)
-state         name -> value: last_seq, epoch, progress (text), forecast_day, served_by ('model' or 'simple rule: why')
+state         name -> value: last_seq, epoch, forecast_day, served_by ('model' or 'simple rule: why')
 """
 
 from __future__ import annotations
