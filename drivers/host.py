@@ -233,8 +233,8 @@ class Host:
                 if chunk:
                     last_chunk_s = idle_s = now_s
                     self._take(decoder.feed(chunk, now_s), now_s)
-                elif now_s - idle_s >= IDLE_AFTER_S:
-                    idle_s = now_s
+                elif not self._outlet.full and now_s - idle_s >= IDLE_AFTER_S:
+                    idle_s = now_s  # while the outlet is full nobody reads: that is no silence of the line
                     self._take(decoder.idle(now_s), now_s)
                 if answers := self._talk(now_s):
                     heard = [one.outcome for one in answers if _is_of_a_person(one.reading)]
