@@ -29,6 +29,7 @@ from gateway.timetable import Timetable
 
 PUMP_NICE = 10
 WATCHDOG_PING_S = 10.0
+HUNG_AFTER_S = 60.0  # an ingest that has not looked at the bus for so long is not only busy
 CHILDREN_LEAVE_WITHIN_S = 1.5
 IN_FLIGHT_S = 0.05  # a message that was sent and is not yet in our socket
 LAST_WORDS_S = 0.5
@@ -65,7 +66,8 @@ def run(settings: Settings) -> int:
     hands = [start("supervisor", supervisor.run, stop), start("timetable", timetable.run, stop)]
     notify("READY=1")
     while not stop.wait(WATCHDOG_PING_S):
-        if all(thread.is_alive() for thread in (*core, *hands)):
+        turning = time.monotonic() - inlet.listened_s < HUNG_AFTER_S
+        if turning and all(thread.is_alive() for thread in (*core, *hands)):
             notify("WATCHDOG=1")
         if writer.ballast_missing:
             writer.put_ballast_back()

@@ -108,7 +108,7 @@ OUTCOMES = (
     ("shown", {"sku": "coffee", "about": "8711000539279", "left": 5, "mode": "look"}, "€14.90"),
     ("late", {"text": "booked 14:32:07: Fresh milk 3.5 % 1 L: 28 left", "about": "4000417025005"},
      "Do not scan it again"),
-    ("not_recording", {"text": "the disk is full: scans are NOT counted. Delete files that are not needed from its disk"},
+    ("not_recording", {"text": "the disk is full: scans are NOT counted. Delete files from its disk"},
      "Write down scans"),
 )  # fmt: skip
 
