@@ -125,7 +125,8 @@ def axe(page: Any, rules: list[str]) -> list[str]:
 
 
 def open_page(browser: Any, shop: RealShop, path: str, strangers: list[str]) -> Any:
-    context = browser.new_context(viewport={"width": 800, "height": 480})
+    # still from the start: colours are judged as they stay, not in the middle of a fade
+    context = browser.new_context(viewport={"width": 800, "height": 480}, reduced_motion="reduce")
     page = context.new_page()
     ours = urlsplit(shop.address).netloc
     page.on(
