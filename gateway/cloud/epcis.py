@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.cloud.topics import EPOCH_START, LEDGER, LEDGER_TYPE, Address, encode, moment, sealed
 from gateway.ledger.feed import MovementRow
+from gateway.stock.codes import check_digit_is_right
 
 VIRTUAL = frozenset({"SUPPLIER", "CUSTOMER", "SCRAP", "ADJUST", "TRANSIT", "TRANSFORM"})
 CONTEXT = [
@@ -345,10 +346,7 @@ def event_id(id_: bytes) -> str:
 @lru_cache(REMEMBERED)
 def is_gtin14(sku: str) -> bool:
     """14 digits with a right check digit (GS1 General Specifications 7.9)."""
-    if len(sku) != 14 or not (sku.isascii() and sku.isdigit()):
-        return False
-    weighted = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(sku))
-    return weighted % 10 == 0
+    return len(sku) == 14 and sku.isascii() and sku.isdigit() and check_digit_is_right(sku)
 
 
 def document(events: Iterable[bytes], created_us: int, names: Mapping[str, str] | None = None) -> bytes:

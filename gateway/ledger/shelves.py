@@ -78,7 +78,7 @@ class LedgerShelves:
 
     def last_parked(self, device: str) -> tuple[str, int, str] | None:
         """(boot, reading seq, code as read) when the last thing this scanner read was parked."""
-        return self.ledger.execute(  # type: ignore[no-any-return]
+        return self.ledger.execute(  # type: ignore[no-any-return]  # sqlite3 does not know its columns
             """SELECT boot, seq, data FROM parked WHERE device = ?1 AND state = 'parked' AND wall_us >
                  coalesce((SELECT max(coalesce(occurred_us, wall_us)) FROM movement
                            WHERE seq > (SELECT max(seq) FROM movement) - ?2 AND device = ?1), 0)
