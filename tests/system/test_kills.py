@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from gateway.demo.processes import free_port
-from tests.system.broker import BackOffice, Broker
+from tests.system.broker import BackOffice, Broker, Eavesdropper
 from tests.system.shop import Shop, open_shop
 
 SOAK = os.environ.get("SOAK") == "1"
@@ -78,6 +78,7 @@ FEED_ARRIVES_WITHIN_S = 60.0  # the pump's back-off after many kills, and the br
 def test_whatever_is_killed_each_acknowledged_scan_counts_exactly_once_on_both_ends(tmp_path, capsys):
     rng = random.Random(SEED)
     broker = Broker(tmp_path / "broker").start()
+    wire = Eavesdropper(broker)
     with open_shop(tmp_path / "shop", mqtt_port=broker.port, web=True, web_port=free_port(18_200)) as shop:
         office = BackOffice(shop).start()
         try:
@@ -106,6 +107,7 @@ def test_whatever_is_killed_each_acknowledged_scan_counts_exactly_once_on_both_e
             assert_ledger_is_whole(shop)
             assert_books_are_equal(shop, office)
         finally:
+            wire.leave()
             office.kill()
             broker.kill()
 
@@ -116,11 +118,14 @@ def test_whatever_is_killed_each_acknowledged_scan_counts_exactly_once_on_both_e
             f"\n  {KILLS} kills ({dict(kills)}): sent {clerk.sent.total()},"
             f" acknowledged {clerk.acknowledged.total()}, late {clerk.late.total()},"
             f" in the ledger and at the back office {ledger.total()}, said twice {(said - ledger).total()};"
+            f" duplicates on the wire {wire.again} of {wire.heard.total()} movements heard in {wire.messages}"
+            f" messages, counted twice {(ledger - clerk.sent).total()};"
             f" next answer after {back_s[len(back_s) // 2]:.2f} s (median), {back_s[-1]:.2f} s (worst)"
         )
     assert clerk.acknowledged - ledger == Counter(), "acknowledged, and not in the ledger"
     assert ledger - clerk.sent == Counter(), "in the ledger more often than scanned"
     assert ledger - said == Counter(), "in the ledger, and nobody was told"
+    assert wire.again > 0, "no kill made the gateway repeat itself: the back office was not put to the test"
     assert clerk.late.total() <= OUTLET_WINDOW * KILLS
 
 
