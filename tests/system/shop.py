@@ -80,6 +80,8 @@ class Shop:
     """One data folder and the daemon that may be running on it."""
 
     folder: Path
+    data: Path | None = None  # where the ledger is, when it is on a disk of its own
+    program: str = "gateway"
     mode: str = "sell"
     scanners: tuple[str, ...] = ("counter",)
     mqtt_port: int = 0
@@ -116,7 +118,7 @@ tenant = "test"
 store = "corner"
 gateway = "gw1"
 [ledger]
-data_dir = "{self.folder}"
+data_dir = "{self.data_dir}"
 ballast_mb = 1
 [web]
 enabled = {str(self.web).lower()}
@@ -139,14 +141,18 @@ port = {self.mqtt_port}
 """
 
     @property
+    def data_dir(self) -> Path:
+        return self.data or self.folder
+
+    @property
     def ledger_path(self) -> Path:
-        return self.folder / "ledger.db"
+        return self.data_dir / "ledger.db"
 
     def start(self, wait: bool = True) -> "Shop":
         log = (self.folder / "daemon.log").open("ab")
         self._started_us = time.time_ns() // 1000
         self.daemon = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "run", "-c", str(self.config)],
+            [sys.executable, "-m", self.program, "run", "-c", str(self.config)],
             cwd=REPOSITORY,
             stdout=log,
             stderr=log,
@@ -163,7 +169,7 @@ port = {self.mqtt_port}
             raise AssertionError((self.folder / "daemon.log").read_text())
         with contextlib.suppress(sqlite3.Error):
             with contextlib.closing(
-                sqlite3.connect(f"file:{self.folder}/telemetry.db?mode=ro", uri=True)
+                sqlite3.connect(f"file:{self.data_dir}/telemetry.db?mode=ro", uri=True)
             ) as telemetry:
                 rows = telemetry.execute("SELECT device, state, since_us FROM device_state").fetchall()
             states = {device: state for device, state, since_us in rows if since_us > self._started_us}
