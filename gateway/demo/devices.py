@@ -23,7 +23,7 @@ class PtyScanner:
         self._heard = b""
         self.acknowledged: Counter[str] = Counter()  # code -> answers that said "booked"
         self.late = 0
-        self.answers = 0
+        self.answers = 0  # to scans of this run; late ones are apart
         self.plug_in()
 
     def plug_in(self) -> None:
@@ -83,10 +83,10 @@ class PtyScanner:
         *lines, self._heard = self._heard.split(b"\r\n")
         for line in lines:
             outcome = line.split(b" ", 1)[0].decode()
-            self.answers += 1
             if outcome == "late":
                 self.late += 1
                 continue
+            self.answers += 1
             code = self._pending.popleft() if self._pending else ""
             if outcome in ("ok", "low", "negative", "expired"):
                 self.acknowledged[code] += 1

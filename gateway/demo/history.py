@@ -8,7 +8,8 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from gateway.clock import Stamp
 from gateway.demo.catalogue import ARTICLES, Article, master_rows
@@ -31,11 +32,16 @@ class Life:
     """The shelf as the simulation sees it."""
 
     rng: random.Random
+    zone: ZoneInfo
     lots: dict[str, dict[str, LotStock]]
     lost: Counter[str]
 
     def on_hand(self, sku: str) -> int:
         return sum(lot.quantity for lot in self.lots[sku].values())
+
+    def at(self, day: date, hour: float) -> datetime:
+        """That hour by the clock on the shop's wall."""
+        return datetime.combine(day, time(), self.zone) + timedelta(hours=hour)
 
     def change(self, sku: str, lot: str, by: int, expires_on: str | None) -> None:
         before = self.lots[sku].get(lot)
@@ -43,15 +49,17 @@ class Life:
         self.lots[sku][lot] = LotStock(lot, quantity, expires_on)
 
 
-def write_history(writer: Writer, seed: int, today: date, progress: Callable[[int, int], None]) -> int:
-    """Fill an empty ledger with the DAYS before `today`; how many movements that were."""
+def write_history(
+    writer: Writer, seed: int, zone: ZoneInfo, today: date, progress: Callable[[int, int], None]
+) -> int:
+    """Fill an empty ledger with the DAYS before `today` in `zone`; how many movements that were."""
     batch = writer.batch()
     for row in master_rows():
         batch.statements += upsert_item(row, batch.stamp.wall_us)
     batch.statements.append(("INSERT OR IGNORE INTO location VALUES (?, ?)", (SHELF, "Shop")))
     writer.commit(batch)
 
-    life = Life(random.Random(seed), {article.sku: {} for article in ARTICLES}, Counter())
+    life = Life(random.Random(seed), zone, {article.sku: {} for article in ARTICLES}, Counter())
     booked = 0
     for number in range(DAYS):
         day = today - timedelta(days=DAYS - number)
@@ -60,10 +68,9 @@ def write_history(writer: Writer, seed: int, today: date, progress: Callable[[in
             part = happened[begin : begin + BATCH_ROWS]
             batch = writer.batch()
             batch.stamp = _stamp(part[-1][0], batch.stamp)
-            for moment, draft in part:
+            for _, draft in part:
                 booked += 1
                 batch.book(draft, "history", f"history/{seed}/{booked}/0")
-                del moment
             writer.commit(batch)
         progress(number + 1, DAYS)
     return booked
@@ -95,7 +102,7 @@ def _deliver(
 ) -> list[tuple[datetime, Draft]]:
     if units == 0:
         return []
-    moment = _at(day, OPENS - 1 + life.rng.random())
+    moment = life.at(day, OPENS - 1 + life.rng.random())
     lot, expires_on = "", None
     if article.shelf_days:
         fresh = max(1, round(article.shelf_days * life.rng.uniform(0.75, 1.0)))
@@ -131,7 +138,7 @@ def _customers(life: Life, day: date) -> list[tuple[datetime, Draft]]:
     receipt = 0
     while wanted:
         receipt += 1
-        moment = _at(day, _hour(life.rng))
+        moment = life.at(day, _hour(life.rng))
         for line in range(1, 1 + min(len(wanted), 1 + _poisson(life.rng, 2.2))):
             article = wanted.pop()
             happened += _sell(life, day, article, moment + timedelta(seconds=3 * line), receipt, line)
@@ -171,7 +178,7 @@ def _throw_away(life: Life, day: date, article: Article) -> list[tuple[datetime,
     happened = []
     for lot in list(life.lots[article.sku].values()):
         if lot.quantity > 0 and lot.expires_on is not None and lot.expires_on <= day.isoformat():
-            moment = _at(day, CLOSES + 0.2 + 0.3 * life.rng.random())
+            moment = life.at(day, CLOSES + 0.2 + 0.3 * life.rng.random())
             life.change(article.sku, lot.lot, -lot.quantity, lot.expires_on)
             draft = Draft(
                 kind="waste",
@@ -203,10 +210,6 @@ def _poisson(rng: random.Random, mean: float) -> int:
         product *= rng.random()
         count += 1
     return count
-
-
-def _at(day: date, hour: float) -> datetime:
-    return datetime.combine(day, time(), UTC) + timedelta(hours=hour)
 
 
 def _us(moment: datetime) -> int:

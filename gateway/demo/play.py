@@ -20,6 +20,8 @@ SCAN_PAUSE_S = 0.9  # between two items of one customer
 SHORT_POWER_CUT_SCANS = 40  # sent in one go when the plug is pulled, so that some are under way
 BACK_WITHIN_S = 20.0
 UNKNOWN_CODE = "9529999999993"  # valid, and nobody has named it
+SKU_OF = {code: one.sku for one in ARTICLES for code in (one.gtin13, one.case_code)}
+SKUS = frozenset(SKU_OF.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +104,22 @@ class Play:
             time.sleep(0.02)
             self._processes.pull_the_plug()
             time.sleep(0.3)  # the last answers are still in the line
-            acknowledged = self.counter.acknowledged + self.back_door.acknowledged
+            acknowledged = by_item(self.counter.acknowledged + self.back_door.acknowledged)
             for scanner in (self.counter, self.back_door):
                 scanner.restarted()
             began_s = time.monotonic()
             self._processes.start()
             heard = self.counter.answers + self.back_door.answers
-            booked = self._wait_for_the_next_scan(heard)
-            in_ledger = self._booked_codes()
-            lost = sum((acknowledged - in_ledger).values())
+            answered = self._wait_for_the_next_scan(heard)
+            took_s = round(time.monotonic() - began_s, 2)
+            in_ledger = self._booked()
             self._plug = PulledPlug(
                 number=self._plug.number + 1,
                 acknowledged_before=acknowledged.total(),
                 in_ledger_after=in_ledger.total(),
-                lost=lost,
+                lost=(acknowledged - in_ledger).total(),
                 announced_late=self.counter.late + self.back_door.late,
-                seconds_to_next_scan=round(time.monotonic() - began_s, 2) if booked else None,
+                seconds_to_next_scan=took_s if answered else None,
             )
         finally:
             self._pulling.release()
@@ -128,13 +130,10 @@ class Play:
         while time.monotonic() < deadline_s:
             if self.counter.answers + self.back_door.answers > heard:
                 return True
-            if self._processes.alive() and self._bus_is_there():
+            if self._processes.alive():
                 self.back_door.scan("SK/RECEIVE")
             time.sleep(0.05)
         return False
-
-    def _bus_is_there(self) -> bool:
-        return self._ledger_path.exists()
 
     def _customers(self, stop: threading.Event) -> None:
         while not stop.wait(self._rng.expovariate(1 / CUSTOMER_EVERY_S) / self._speed):
@@ -161,20 +160,25 @@ class Play:
             self.fridge.celsius = round(target + self._rng.uniform(-0.4, 0.4), 2)
             self.fridge.write()
 
-    def _booked_codes(self) -> Counter[str]:
-        """Code as scanned -> readings in the ledger since the demo began."""
-        by_sku = {article.sku: article for article in ARTICLES}
-        booked: Counter[str] = Counter()
+    def _booked(self) -> Counter[str]:
+        """Item -> scans of it that were booked since the demo began, in whatever mode, undone or not."""
         with contextlib.closing(sqlite3.connect(f"file:{self._ledger_path}?mode=ro", uri=True)) as ledger:
-            for sku, kind, readings in ledger.execute(
-                """SELECT sku, kind, count(DISTINCT rtrim(idem, '0123456789')) FROM movement
-                   WHERE seq > ? AND device IN ('counter', 'back-door') GROUP BY sku, kind""",
+            rows = ledger.execute(
+                """SELECT sku, count(DISTINCT rtrim(idem, '0123456789')) FROM movement
+                   WHERE seq > ? AND device IN ('counter', 'back-door') AND reverses IS NULL GROUP BY sku""",
                 (self._first_seq,),
-            ):
-                article = by_sku[sku]
-                booked[article.case_code if kind == "receipt" else article.gtin13] += readings
-        return booked
+            ).fetchall()
+        return Counter({sku: readings for sku, readings in rows if sku in SKUS})
 
     def _last_seq(self) -> int:
         with contextlib.closing(sqlite3.connect(f"file:{self._ledger_path}?mode=ro", uri=True)) as ledger:
             return int(ledger.execute("SELECT coalesce(max(seq), 0) FROM movement").fetchone()[0])
+
+
+def by_item(codes: Counter[str]) -> Counter[str]:
+    """Item -> scans of it; one item has the code of a piece and that of a case, and one burst has it twice."""
+    items: Counter[str] = Counter()
+    for code, scans in codes.items():
+        if sku := SKU_OF.get(code):  # what the visitor has named himself is not compared
+            items[sku] += scans
+    return items

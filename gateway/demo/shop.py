@@ -1,11 +1,13 @@
 """Set the demo shop up, run it, say where to look."""
 
+import contextlib
 import datetime
 import shutil
 import signal
 import sys
 import threading
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from gateway.demo.controller import serve
 from gateway.demo.history import DAYS, write_history
@@ -16,6 +18,7 @@ from gateway.ledger.writer import Writer
 
 MARKER = "demo.toml"  # proves that a folder is the demo's, and may be deleted
 ANSWER_WITHIN_S = 30.0
+ZONE = "Europe/Berlin"  # of a shop that counts in euros, on a machine that does not say where it is
 
 
 def run(folder: Path, seed: int, speed: float, *, reset: bool, port: int, seconds: float | None) -> None:
@@ -27,11 +30,12 @@ def run(folder: Path, seed: int, speed: float, *, reset: bool, port: int, second
         raise Trouble(f"{folder} is not empty and not a demo shop: say another --folder")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARKER).write_text(f"seed = {seed}\n")
-    _build(folder, seed)
+    zone = zone_of_the_machine(Path("/etc/localtime"))
+    _build(folder, seed, ZoneInfo(zone))
 
     web_port, broker_port, office_port = free_port(port), free_port(18_830), free_port(8_090)
     config = folder / "config.toml"
-    config.write_text(_config(folder, web_port, broker_port, office_port))
+    config.write_text(_config(folder, zone, web_port, broker_port, office_port))
     (folder / "mosquitto.conf").write_text(mosquitto_conf(folder, broker_port))
     environment: dict[str, str] = {}
     processes = Processes(folder, config, environment)
@@ -55,13 +59,22 @@ def run(folder: Path, seed: int, speed: float, *, reset: bool, port: int, second
         controller.shutdown()
 
 
-def _build(folder: Path, seed: int) -> None:
+def zone_of_the_machine(localtime: Path) -> str:
+    """The time zone's name; a believable one when the machine keeps UTC or says nothing, as servers do."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        _, zoneinfo, name = str(localtime.readlink()).partition("/zoneinfo/")
+        if zoneinfo and datetime.datetime.now(ZoneInfo(name)).tzname() not in ("UTC", "-00"):
+            return name
+    return ZONE
+
+
+def _build(folder: Path, seed: int, zone: ZoneInfo) -> None:
     """The shop's past, once."""
     writer = Writer(folder, ballast_mb=1)
     try:
         if writer.last_seq == 0:
-            today = datetime.datetime.now(datetime.UTC).date()
-            write_history(writer, seed, today, _progress)
+            today = datetime.datetime.now(zone).date()
+            write_history(writer, seed, zone, today, _progress)
     finally:
         writer.close()
 
@@ -87,7 +100,7 @@ def _announce(wanted_port: int, web_port: int, broker_port: int, office_port: in
     print("\n".join(lines), flush=True)
 
 
-def _config(folder: Path, web_port: int, broker_port: int, office_port: int) -> str:
+def _config(folder: Path, zone: str, web_port: int, broker_port: int, office_port: int) -> str:
     return f"""# Written by storekeeper demo; changes are lost at its next start.
 [shop]
 name = "Corner"
@@ -95,6 +108,7 @@ tenant = "demo"
 store = "corner"
 gateway = "gw1"
 currency = "EUR"
+timezone = "{zone}"
 
 [ledger]
 data_dir = "{folder}"
