@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
                 "--through", type=date.fromisoformat, help="last day to learn from (default: yesterday)"
             )
             sub.add_argument("--seed", type=int, default=0)
+            sub.add_argument(
+                "--block-items", type=int, default=500, help="items in memory at once, and in one transaction"
+            )
             sub.add_argument("--dies-with", type=int, metavar="PID", help="end when this parent ends")
         return sub
 
@@ -121,28 +124,28 @@ def _open(arguments: argparse.Namespace) -> tuple[sqlite3.Connection, sqlite3.Co
 
 def _forecast(arguments: argparse.Namespace) -> int:
     from models import worker
+    from models.progress import Progress
 
     store, ledger, shop, through = _open(arguments)
+    progress = Progress(arguments.out)
     with closing(store), closing(ledger):
+        progress.stage("catch_up")
         worker.catch_up(store, ledger, shop)
-        items = worker.forecast_tonight(store, ledger, shop, through, _progress)
+        items = worker.forecast_tonight(store, ledger, shop, through, progress, arguments.block_items)
     print(f"{items} items forecast from {through}")
     return 0
 
 
 def _learn(arguments: argparse.Namespace) -> int:
     from models import worker
+    from models.progress import Progress
 
     store, ledger, shop, through = _open(arguments)
     with closing(store), closing(ledger):
-        worker.catch_up(store, ledger, shop)
-        _progress("learning")
-        print(worker.learn_tonight(store, ledger, shop, through))
-        back = worker.look_back(store, ledger, shop, through)
-        if back:
-            print(f"rolled back: {back}")
-        items = worker.forecast_tonight(store, ledger, shop, through, _progress)
-    print(f"{items} items forecast from {through}")
+        for said in worker.one_night(
+            store, ledger, shop, through, Progress(arguments.out), arguments.block_items
+        ):
+            print(said, flush=True)
     return 0
 
 
@@ -253,10 +256,6 @@ def _backtest(arguments: argparse.Namespace) -> int:
     runs = backtest.backtest(bench, shipped, spans, arguments.history_days, arguments.seed)
     backtest.write_predictions(bench, runs, arguments.out)
     return 0
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

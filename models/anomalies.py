@@ -102,15 +102,15 @@ class Screening:
     def __init__(self, share: float = FALSE_SHARE) -> None:
         self.share = share
         self.count = 0
-        self._odd: list[Anomaly] = []
+        self.odd: list[Anomaly] = []  # those that might be said
 
     def add(self, tests: list[Anomaly]) -> None:
         self.count += len(tests)
-        self._odd += [test for test in tests if test.p <= self.share]
+        self.odd += [test for test in tests if test.p <= self.share]
 
     def improbable(self) -> list[Anomaly]:
         """Benjamini-Hochberg: of those said, about `share` are false at most."""
-        ordered = sorted(self._odd, key=lambda test: (test.p, test.sku, test.kind))
+        ordered = sorted(self.odd, key=lambda test: (test.p, test.sku, test.kind))
         kept = max(
             (n for n, test in enumerate(ordered, 1) if test.p <= self.share * n / self.count), default=0
         )

@@ -16,6 +16,7 @@ decision      what was decided about models and why, newest last: day, action, v
 event         plans and answers: sku ('' = whole shop), starts_on, ends_on, kind, strength
 anomaly       one row per (sku, day, kind): units, expected, low, high, p, evidence (a sentence)
 state         name -> value: last_seq, epoch, forecast_day, served_by ('model' or 'simple rule: why')
+next_*        the night under way (staging.py); they become forecast, forecast_sum and item when it is whole
 """
 
 from __future__ import annotations
@@ -36,28 +37,29 @@ from models.anomalies import Anomaly
 from models.panel import Floats
 from models.series import Event, Series
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS demand (sku TEXT PRIMARY KEY, first_day TEXT NOT NULL, units BLOB NOT NULL,
-    change BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS forecast (sku TEXT NOT NULL, day TEXT NOT NULL, mean REAL NOT NULL, q10 REAL NOT NULL,
-    q50 REAL NOT NULL, q90 REAL NOT NULL, q95 REAL NOT NULL, q99 REAL NOT NULL,
-    PRIMARY KEY (sku, day)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS forecast_sum (sku TEXT NOT NULL, start INTEGER NOT NULL, span INTEGER NOT NULL,
-    mean REAL NOT NULL, q50 REAL NOT NULL, q90 REAL NOT NULL, q95 REAL NOT NULL, q99 REAL NOT NULL,
-    PRIMARY KEY (sku, start, span)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS item (sku TEXT PRIMARY KEY, model TEXT NOT NULL, last_day TEXT NOT NULL, error_units REAL,
-    rule_error_units REAL, simple_rule INTEGER NOT NULL, pieces TEXT NOT NULL) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS model (version TEXT PRIMARY KEY, role TEXT NOT NULL, made_on TEXT NOT NULL, loss REAL,
-    rule_loss REAL, weights BLOB NOT NULL, trial BLOB NOT NULL, calibration BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS decision (id INTEGER PRIMARY KEY, day TEXT NOT NULL, action TEXT NOT NULL,
-    version TEXT NOT NULL, why TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS event (sku TEXT NOT NULL, starts_on TEXT NOT NULL, ends_on TEXT NOT NULL, kind TEXT NOT NULL,
-    strength REAL NOT NULL, PRIMARY KEY (sku, starts_on, kind)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS anomaly (sku TEXT NOT NULL, day TEXT NOT NULL, kind TEXT NOT NULL, units REAL NOT NULL,
-    expected REAL NOT NULL, low REAL NOT NULL, high REAL NOT NULL, p REAL NOT NULL, evidence TEXT NOT NULL,
-    PRIMARY KEY (sku, day, kind)) STRICT, WITHOUT ROWID;
-"""
+TABLES = {
+    "state": "(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "demand": """(sku TEXT PRIMARY KEY, first_day TEXT NOT NULL, units BLOB NOT NULL,
+        change BLOB NOT NULL) STRICT""",
+    "forecast": """(sku TEXT NOT NULL, day TEXT NOT NULL, mean REAL NOT NULL, q10 REAL NOT NULL,
+        q50 REAL NOT NULL, q90 REAL NOT NULL, q95 REAL NOT NULL, q99 REAL NOT NULL,
+        PRIMARY KEY (sku, day)) STRICT, WITHOUT ROWID""",
+    "forecast_sum": """(sku TEXT NOT NULL, start INTEGER NOT NULL, span INTEGER NOT NULL,
+        mean REAL NOT NULL, q50 REAL NOT NULL, q90 REAL NOT NULL, q95 REAL NOT NULL, q99 REAL NOT NULL,
+        PRIMARY KEY (sku, start, span)) STRICT, WITHOUT ROWID""",
+    "item": """(sku TEXT PRIMARY KEY, model TEXT NOT NULL, last_day TEXT NOT NULL, error_units REAL,
+        rule_error_units REAL, simple_rule INTEGER NOT NULL, pieces TEXT NOT NULL) STRICT, WITHOUT ROWID""",
+    "model": """(version TEXT PRIMARY KEY, role TEXT NOT NULL, made_on TEXT NOT NULL, loss REAL,
+        rule_loss REAL, weights BLOB NOT NULL, trial BLOB NOT NULL, calibration BLOB NOT NULL) STRICT""",
+    "decision": """(id INTEGER PRIMARY KEY, day TEXT NOT NULL, action TEXT NOT NULL,
+        version TEXT NOT NULL, why TEXT NOT NULL) STRICT""",
+    "event": """(sku TEXT NOT NULL, starts_on TEXT NOT NULL, ends_on TEXT NOT NULL, kind TEXT NOT NULL,
+        strength REAL NOT NULL, PRIMARY KEY (sku, starts_on, kind)) STRICT, WITHOUT ROWID""",
+    "anomaly": """(sku TEXT NOT NULL, day TEXT NOT NULL, kind TEXT NOT NULL, units REAL NOT NULL,
+        expected REAL NOT NULL, low REAL NOT NULL, high REAL NOT NULL, p REAL NOT NULL, evidence TEXT NOT NULL,
+        PRIMARY KEY (sku, day, kind)) STRICT, WITHOUT ROWID""",
+}
+SCHEMA = "".join(f"CREATE TABLE IF NOT EXISTS {name} {columns};\n" for name, columns in TABLES.items())
 VERSIONS_KEPT = 8  # weights are some 100 kB each
 ANOMALY_DAYS_KEPT = 400
 
@@ -170,11 +172,6 @@ def _blob(values: Floats) -> bytes:
     return values.astype("<f4").tobytes()
 
 
-def clear_forecasts(store: sqlite3.Connection) -> None:
-    for table in ("forecast", "forecast_sum", "item"):
-        store.execute(f"DELETE FROM {table}")
-
-
 def put_forecast(
     store: sqlite3.Connection,
     skus: tuple[str, ...],
@@ -183,12 +180,12 @@ def put_forecast(
     mean: Floats,
     quantiles: Floats,
 ) -> None:
-    """Rows of one block of items: mean (items, days), quantiles (items, days, 5) at .1 .5 .9 .95 .99."""
+    """One block of items of the coming night: mean (items, days), quantiles (items, days, 5) at .1 .5 .9 .95 .99."""
     names = [(last_day + timedelta(days=index + 1)).isoformat() for index in range(days)]
     table = np.concatenate([mean[:, :days, None], quantiles[:, :days]], 2).astype(np.float64).round(4)
     for row, sku in enumerate(skus):
         store.executemany(
-            "INSERT INTO forecast VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO next_forecast VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             zip(repeat(sku), names, *table[row].T.tolist()),
         )
 
@@ -206,7 +203,7 @@ def put_sums(
     for row, sku in enumerate(skus):
         columns = table[row].T.tolist()
         store.executemany(
-            "INSERT INTO forecast_sum VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO next_forecast_sum VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             zip(repeat(sku), starts, spans, *columns),
         )
 
@@ -224,16 +221,20 @@ def put_notes(store: sqlite3.Connection, notes: Iterable[ItemNote]) -> None:
         )
         for n in notes
     )
-    store.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    store.executemany("INSERT OR REPLACE INTO next_item VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def put_anomalies(store: sqlite3.Connection, found: Iterable[Anomaly], through: date) -> None:
     oldest = (through - timedelta(days=ANOMALY_DAYS_KEPT)).isoformat()
     store.execute("DELETE FROM anomaly WHERE day < ? OR day = ?", (oldest, through.isoformat()))
+    insert_anomalies(store, found, "anomaly")
+
+
+def insert_anomalies(store: sqlite3.Connection, found: Iterable[Anomaly], table: str) -> None:
     rows = (
         (a.sku, a.day.isoformat(), a.kind, a.units, a.expected, a.low, a.high, a.p, a.evidence) for a in found
     )
-    store.executemany("INSERT OR REPLACE INTO anomaly VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    store.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def put_model(store: sqlite3.Connection, row: ModelRow) -> None:

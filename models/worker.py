@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -27,9 +28,11 @@ from models.learn import (
     learn_with_trial,
     looks,
 )
-from models.network import GRAPHS, INPUTS, SHIPPED, WINDOW_INPUTS, Graph, fingerprint, pack, unpack
+from models.network import GRAPHS, INPUTS, SHIPPED, WINDOW_INPUTS, Graph, fingerprint, forward, pack, unpack
 from models.panel import Floats, Panel
+from models.progress import Progress
 from models.series import DayRow, Event, Series, ledger_events, panel_of, sold_days
+from models.staging import Night
 
 BLOCK_ITEMS = 500
 LEARN_ITEMS_MAX = 1500  # one network serves all items: a larger shop learns from an even sample of them
@@ -37,6 +40,7 @@ FORECAST_DAYS = 28
 REACH_DAYS = 56
 SPANS = (1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 28, 35, 42, 49, 56)
 WINDOWS = (*((0, span) for span in SPANS), (7, 7), (14, 7), (21, 7))
+LOOK_BACK_DAYS = 14  # a champion is judged again when it has served for so long
 LOOK_BACK_DAYS_MIN = 35  # items younger than this have no honest error yet
 
 
@@ -72,26 +76,41 @@ def catch_up(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop) 
 
 
 def blocks(
-    store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop, through: date, items: int
-) -> Iterator[Panel]:
-    """The shop in blocks of items, so that memory does not grow with it."""
+    store: sqlite3.Connection,
+    ledger: sqlite3.Connection,
+    shop: Shop,
+    through: date,
+    items: int,
+    after_sku: str = "",
+) -> Iterator[tuple[str, Panel]]:
+    """The shop after `after_sku` in blocks of items, each with its last key, so that memory does not grow with it."""
     categories = _categories(ledger)
     events = ledger_events(ledger) + db.events(store)
     waiting: list[Series] = []
     for series in db.read_series(store):
+        if series.sku <= after_sku:
+            continue
         waiting.append(series)
         if len(waiting) == items:
-            yield from _panels(waiting, categories, events, through, shop)
+            yield from _block(waiting, categories, events, through, shop)
             waiting = []
-    yield from _panels(waiting, categories, events, through, shop)
+    yield from _block(waiting, categories, events, through, shop)
+
+
+def _block(
+    series: list[Series], categories: dict[str, str], events: list[Event], through: date, shop: Shop
+) -> Iterator[tuple[str, Panel]]:
+    for panel in _panels(series, categories, events, through, shop):
+        yield series[-1].sku, panel
 
 
 def _panels(
     series: list[Series], categories: dict[str, str], events: list[Event], through: date, shop: Shop
 ) -> Iterator[Panel]:
     panel = panel_of(series, categories, events, through, shop.country, shop.subdivision)
+    panel = launched(panel)
     if panel.keys:
-        yield launched(panel)
+        yield panel
 
 
 def _categories(ledger: sqlite3.Connection) -> dict[str, str]:
@@ -114,13 +133,20 @@ def sample_panel(
 def shipped_model(path: Path = SHIPPED) -> Model | None:
     """None when the file is damaged or belongs to another version."""
     try:
-        nets = unpack(path.read_bytes())
-        day, window = nets["day"], nets["window"]
-        if day["w0"].shape[0] != INPUTS:
-            return None
-    except (OSError, ValueError, KeyError):
+        return usable_model(path.read_bytes(), "shipped")
+    except (OSError, ValueError):
         return None
-    return Model(day, window)
+
+
+def usable_model(blob: bytes, version: str) -> Model:
+    """The networks, tried on one row. Raises ValueError where they are damaged or of another version."""
+    nets = unpack(blob)
+    try:
+        for net, inputs in (("day", INPUTS), ("window", WINDOW_INPUTS)):
+            forward(nets[net], np.zeros((1, inputs), np.float32))
+        return Model(nets["day"], nets["window"], version)
+    except (KeyError, ValueError, IndexError) as error:
+        raise ValueError(f"weights of another version ({error})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +164,10 @@ def serving(store: sqlite3.Connection) -> Serving:
     rows = db.models(store, "champion") + db.models(store, "retired")
     for row in rows:
         try:
-            nets = unpack(row.weights)
-            calibration = unpack_calibration(row.calibration)
-            if nets["day"]["w0"].shape[0] != INPUTS:
-                raise ValueError("weights of another version")
-            return Serving(
-                Model(nets["day"], nets["window"], row.version), calibration, f"model {row.version}{trouble}"
-            )
-        except (ValueError, KeyError) as error:
-            trouble = f"; {row.version} is damaged ({error})"
+            model, calibration = usable_model(row.weights, row.version), unpack_calibration(row.calibration)
+            return Serving(model, calibration, f"model {row.version}{trouble}")
+        except ValueError as error:
+            trouble += f"; {row.version} is damaged ({error})"
     shipped = shipped_model()
     if shipped is not None:
         return Serving(shipped, Calibration.default(), f"model shipped{trouble}")
@@ -174,13 +195,12 @@ def learn_tonight(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: S
     rival_name, rival = "shipped", trial_of(panel, shipped, calibration)
     if champions:
         try:
-            nets = unpack(champions[0].trial)
-            old = Model(nets["day"], nets["window"])
-            rival_name, rival = (
-                champions[0].version,
-                trial_of(panel, old, unpack_calibration(champions[0].calibration)),
+            old, old_calibration = (
+                usable_model(champions[0].trial, "trial"),
+                unpack_calibration(champions[0].calibration),
             )
-        except (ValueError, KeyError):
+            rival_name, rival = champions[0].version, trial_of(panel, old, old_calibration)
+        except ValueError:
             rival_name = "shipped (the champion is damaged)"
     blob = pack({"day": final.day, "window": final.window})
     version = f"{through.isoformat()}-{fingerprint(blob)[:6]}"
@@ -201,17 +221,22 @@ def learn_tonight(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: S
 def look_back(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop, through: date) -> str:
     """Roll back when the last 14 days, which the champion had not seen, were better served by the one before."""
     champion, before = db.models(store, "champion"), db.models(store, "retired")
-    if not champion or not before or (through - date.fromisoformat(champion[0].made_on)).days < 14:
+    if (
+        not champion
+        or not before
+        or (through - date.fromisoformat(champion[0].made_on)).days < LOOK_BACK_DAYS
+    ):
         return ""
     panel = sample_panel(store, ledger, shop, through)
     if panel is None:
         return ""
     trials: list[Trial] = []
     for row in (champion[0], before[0]):
-        nets = unpack(row.weights)
-        trials.append(
-            trial_of(panel, Model(nets["day"], nets["window"]), unpack_calibration(row.calibration), 14)
-        )
+        try:
+            model, calibration = usable_model(row.weights, row.version), unpack_calibration(row.calibration)
+        except ValueError:
+            return ""  # `serving` passes it over and says so
+        trials.append(trial_of(panel, model, calibration, LOOK_BACK_DAYS))
     if trials[1].loss >= trials[0].loss * 0.98:
         return ""
     why = f"the last 14 days: {before[0].version} lost {trials[1].loss:.3f}, "
@@ -228,41 +253,71 @@ def _say(store: sqlite3.Connection, day: date, action: str, version: str, why: s
     return why
 
 
+def one_night(
+    store: sqlite3.Connection,
+    ledger: sqlite3.Connection,
+    shop: Shop,
+    through: date,
+    progress: Progress,
+    block_items: int = BLOCK_ITEMS,
+) -> Iterator[str]:
+    """Catch up, look back, learn, forecast; what was decided, in words. A night that was cut off goes on."""
+    progress.stage("catch_up")
+    catch_up(store, ledger, shop)
+    progress.stage("learn")
+    taught = f"{through} {db.get_state(store, 'last_seq')} {shop.seed}"
+    if db.get_state(store, "taught") != taught:
+        if back := look_back(store, ledger, shop, through):
+            yield f"rolled back: {back}"
+        yield learn_tonight(store, ledger, shop, through)
+        with db.transaction(store):
+            db.put_state(store, "taught", taught)
+    items = forecast_tonight(store, ledger, shop, through, progress, block_items)
+    with db.transaction(store):
+        store.execute("DELETE FROM state WHERE name = 'taught'")  # asked again, it learns again
+    yield f"{items} items forecast from {through}"
+
+
 def forecast_tonight(
     store: sqlite3.Connection,
     ledger: sqlite3.Connection,
     shop: Shop,
     through: date,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Progress,
+    block_items: int = BLOCK_ITEMS,
 ) -> int:
-    """Forecast every item and replace last night's rows in one transaction; the number of items."""
+    """Forecast every item, block by block, and put the whole night in place at once; the number of items."""
     who = serving(store)
     model, calibration = who.model, who.calibration
     day_graph = Graph(GRAPHS / "demand.onnx", INPUTS) if model else None
     sum_graph = Graph(GRAPHS / "sums.onnx", WINDOW_INPUTS) if model else None
     version = model.version if model else "simple rule"
-    done = 0
-    tests = Screening()
-    with db.transaction(store):
-        db.clear_forecasts(store)
-        for panel in blocks(store, ledger, shop, through, BLOCK_ITEMS):
-            views = [(panel.days - 1, REACH_DAYS)]
-            if panel.days >= LOOK_BACK_DAYS_MIN:
-                views.insert(0, (panel.days - 1 - HORIZON_DAYS, HORIZON_DAYS))
-            views_of_panel = looks(panel, model, views, day_graph)
-            errors = _look_back(panel, who, next(views_of_panel) if len(views) > 1 else None, tests)
-            pieces = next(views_of_panel)
-            forecast = blend(pieces, calibration, model, WINDOWS, sum_graph)
+    (count,) = store.execute("SELECT count(*) FROM demand").fetchone()
+    night = Night(store, f"{through} {db.get_state(store, 'last_seq')} {version} {shop} {block_items}")
+    progress.stage("forecast", night.items / max(count, 1), night.items)
+    for last_sku, panel in blocks(store, ledger, shop, through, block_items, night.last_sku):
+        views = [(panel.days - 1, REACH_DAYS)]
+        if panel.days >= LOOK_BACK_DAYS_MIN:
+            views.insert(0, (panel.days - 1 - HORIZON_DAYS, HORIZON_DAYS))
+        views_of_panel = looks(panel, model, views, day_graph)
+        errors = _look_back(panel, who, next(views_of_panel) if len(views) > 1 else None, night.screening)
+        pieces = next(views_of_panel)
+        forecast = blend(pieces, calibration, model, WINDOWS, sum_graph)
+        with db.transaction(store):
             db.put_forecast(store, panel.keys, through, FORECAST_DAYS, forecast.mean, forecast.quantiles)
             db.put_sums(store, panel.keys, forecast.sums)
             db.put_notes(store, pieces_of(pieces, forecast, model, day_graph, errors, panel, version))
-            done += len(panel.keys)
-            progress(f"forecast {done} items")
-        db.put_anomalies(store, tests.improbable(), through)
-        trouble = "; ".join(graph.trouble for graph in (day_graph, sum_graph) if graph and graph.trouble)
+            night.block_done(last_sku, len(panel.keys))
+        progress.at(night.items / max(count, 1), night.items)
+    trouble = "; ".join(graph.trouble for graph in (day_graph, sum_graph) if graph and graph.trouble)
+    with db.transaction(store):
+        night.finish()
+        db.put_anomalies(store, night.screening.improbable(), through)
         db.put_state(store, "served_by", who.why + (f"; {trouble}" if trouble else ""))
         db.put_state(store, "forecast_day", through.isoformat())
-    return done
+        db.put_state(store, "made_us", time.time_ns() // 1000)
+    progress.end()
+    return night.items
 
 
 def _look_back(panel: Panel, who: Serving, pieces: Pieces | None, tests: Screening) -> RecentError:

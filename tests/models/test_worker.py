@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 
 from models import store as db
+from models.network import pack, unpack
 from tests.models.shop import MONDAY, Ledger
+from tests.system.disk import small_tmpfs
 
 DAYS = 130
 THROUGH = (MONDAY + timedelta(days=DAYS - 1)).isoformat()
@@ -222,3 +225,134 @@ def test_a_worker_killed_at_any_moment_leaves_the_forecasts_of_the_night_before(
 
         assert rows(out, "PRAGMA integrity_check") == [("ok",)]
         assert rows(out, "SELECT count(*) FROM forecast") == [(12 * 28,)]
+
+
+KILLED_AFTER_A_BLOCK = """
+import os, signal, sys, time
+from pathlib import Path
+from datetime import date
+from zoneinfo import ZoneInfo
+from models import series, store, worker
+from models.progress import Progress
+
+class LastWords(Progress):
+    def at(self, share, items=0):
+        time.sleep(0.6 if items else 0)  # what is said oftener than twice a second is not written
+        super().at(share, items)
+        if items >= 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+ledger, out, through = sys.argv[1:]
+books, shop = series.read_only(Path(ledger)), worker.Shop(ZoneInfo("UTC"))
+forecasts = store.open_store(Path(out))
+worker.catch_up(forecasts, books, shop)
+worker.forecast_tonight(forecasts, books, shop, date.fromisoformat(through), LastWords(Path(out)), 3)
+"""
+
+
+def test_a_worker_killed_between_blocks_goes_on_at_the_next_one(ledger_path, tmp_path):
+    night = ["--ledger", ledger_path, "--through", THROUGH, "--block-items", 3, "--out"]
+    worker("forecast", *night, tmp_path / "whole.db")
+    out = tmp_path / "cut.db"
+    cut = subprocess.run([sys.executable, "-c", KILLED_AFTER_A_BLOCK, ledger_path, out, THROUGH], cwd=ROOT)
+    after_the_kill = rows(out, "SELECT (SELECT count(*) FROM forecast), (SELECT count(*) FROM next_item)")
+
+    again = subprocess.run(command("forecast", *night, out), cwd=ROOT, capture_output=True, text=True)
+
+    assert (cut.returncode, after_the_kill) == (-signal.SIGKILL, [(0, 6)])
+    assert "forecast, 6 items" in again.stderr and "12 items forecast" in again.stdout
+    for table in ("forecast", "forecast_sum", "item", "anomaly"):
+        query = f"SELECT * FROM {table} ORDER BY 1, 2, 3"
+        assert rows(out, query) == rows(tmp_path / "whole.db", query)
+
+
+def test_a_night_cut_off_on_another_day_begins_anew(ledger_path, tmp_path):
+    out = tmp_path / "cut.db"
+    subprocess.run([sys.executable, "-c", KILLED_AFTER_A_BLOCK, ledger_path, out, "2024-04-30"], cwd=ROOT)
+
+    worker("forecast", "--ledger", ledger_path, "--out", out, "--through", THROUGH, "--block-items", 3)
+
+    assert rows(out, "SELECT min(day), count(*) FROM forecast") == [("2024-05-10", 12 * 28)]
+
+
+def test_progress_is_told_while_a_night_goes_on_and_taken_away_at_its_end(ledger_path, tmp_path):
+    out = tmp_path / "cut.db"
+    subprocess.run([sys.executable, "-c", KILLED_AFTER_A_BLOCK, ledger_path, out, THROUGH], cwd=ROOT)
+    told = json.loads((tmp_path / "cut.progress").read_text())
+
+    worker("forecast", "--ledger", ledger_path, "--out", out, "--through", THROUGH)
+
+    assert told["stage"] == "forecast" and 0 < told["percent"] < 100
+    assert not (tmp_path / "cut.progress").exists()
+
+
+def test_a_champion_worse_in_the_last_fortnight_gives_its_place_back(ledger_path, learned, tmp_path):
+    """The champion of two weeks ago expects five times too much; the version before it was right."""
+    out = tmp_path / "forecast.db"
+    made_on = (MONDAY + timedelta(days=DAYS - 1 - 14)).isoformat()
+    with sqlite3.connect(learned) as store, sqlite3.connect(out) as target:
+        store.backup(target)
+    store = db.open_store(out)
+    (good, *_) = db.models(store)
+    nets = unpack(good.weights)
+    nets["day"]["out_b"] = nets["day"]["out_b"] + np.log(5)
+    bad = replace(good, version="five-times", role="champion", made_on=made_on, weights=pack(nets))
+    with db.transaction(store):
+        db.set_role(store, good.version, "champion")
+        db.put_model(store, bad)
+        db.set_role(store, "five-times", "champion")
+    store.close()
+
+    said = worker("learn", "--ledger", ledger_path, "--out", out, "--through", THROUGH)
+
+    assert "rolled back: the last 14 days" in said
+    first = json.loads(worker("status", "--out", out, "--json"))["decisions"]
+    back = [one for one in first if one["action"] == "rolled back"]
+    assert [one["version"] for one in back] == [good.version]
+    assert "five-times lost" in back[0]["why"]
+
+
+@pytest.mark.parametrize("spoil", ["half", "other inputs", "not a number"])
+def test_a_champion_of_another_version_is_passed_over_and_that_is_said(ledger_path, learned, tmp_path, spoil):
+    out = tmp_path / "forecast.db"
+    with sqlite3.connect(learned) as store, sqlite3.connect(out) as target:
+        store.backup(target)
+    store = db.open_store(out)
+    (row, *_) = db.models(store)
+    nets = unpack(row.weights)
+    if spoil == "half":
+        blob = row.weights[: len(row.weights) // 2]
+    elif spoil == "other inputs":
+        nets["day"]["w0"] = nets["day"]["w0"][:-3]
+        blob = pack(nets)
+    else:
+        nets["day"]["w1"] = nets["day"]["w1"] * np.nan
+        blob = pack(nets)
+    with db.transaction(store):
+        db.put_model(store, replace(row, weights=blob))
+        db.set_role(store, row.version, "champion")
+    store.close()
+
+    worker("forecast", "--ledger", ledger_path, "--out", out, "--through", THROUGH)
+
+    served = rows(out, "SELECT value FROM state WHERE name = 'served_by'")[0][0]
+    assert served.startswith("model shipped") and f"{row.version} is damaged" in served
+    assert rows(out, "SELECT count(*) FROM forecast") == [(12 * 28,)]
+
+
+def test_a_full_disk_leaves_last_nights_forecasts_and_the_next_night_works(ledger_path, tmp_path):
+    with small_tmpfs(tmp_path / "small", 3) as folder:
+        out = folder / "forecast.db"
+        night = ["--ledger", ledger_path, "--out", out, "--through"]
+        worker("forecast", *night, "2024-05-08")
+        room = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
+        (folder / "holiday-photos").write_bytes(bytes(room - 40_000))
+
+        full = subprocess.run(command("forecast", *night, THROUGH), cwd=ROOT, capture_output=True, text=True)
+        kept = rows(out, "SELECT min(day), count(*) FROM forecast")
+        (folder / "holiday-photos").unlink()
+        worker("forecast", *night, THROUGH)
+
+        assert (full.returncode, kept) == (1, [("2024-05-09", 12 * 28)])
+        assert "disk is full; forecast.db keeps what it had" in full.stderr
+        assert rows(out, "SELECT min(day), count(*) FROM forecast") == [("2024-05-10", 12 * 28)]
