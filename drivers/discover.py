@@ -37,6 +37,7 @@ class Found:
     settings: dict[str, str] = field(default_factory=dict)
     port: str = ""  # where it is plugged in
     serial: str = ""  # its serial number, when it is a true one
+    hardware: str = ""  # maker, model and serial number; "" for what is no USB device
 
 
 def discover(root: Path = Path("/")) -> list[Found]:
@@ -50,6 +51,21 @@ def true_serial(text: str) -> str:
     if len(bare) < 4 or len(set(bare.strip("0"))) < 2 or bare.upper() in "0123456789ABCDEF":
         return ""
     return text.strip()
+
+
+def hardware_at(path: str, root: Path = Path("/")) -> str:
+    """What is plugged in behind a device file: maker, model and true serial number, "0c2e:0b61#18012B0F2A".
+
+    "" for what is no USB device: the kernel does not say what is at the other end of such a line.
+    """
+    if not path:
+        return ""
+    node = Path(os.path.realpath(root / path.lstrip("/"))).name
+    for kind in ("input", "tty", "hidraw"):
+        device = root / "sys/class" / kind / node / "device"
+        if device.exists():
+            return _usb_facts(device).hardware
+    return ""
 
 
 def _keyboards(root: Path) -> list[Found]:
@@ -139,6 +155,7 @@ class UsbFacts:
     name: str = ""  # manufacturer and product
     port: str = ""  # "1.3": the way through the hubs, the same after a reboot
     serial: str = ""
+    hardware: str = ""  # "0c2e:0b61#18012B0F2A"
 
 
 def _usb_facts(device: Path) -> UsbFacts:
@@ -148,10 +165,13 @@ def _usb_facts(device: Path) -> UsbFacts:
         if (folder / "idVendor").exists():
             words = [_text(folder / "manufacturer"), _text(folder / "product")]
             port = FIRST_PORT_OF_BUS.match(folder.name)
+            serial = true_serial(_text(folder / "serial"))
+            model = f"{_text(folder / 'idVendor')}:{_text(folder / 'idProduct')}"
             return UsbFacts(
                 " ".join(word for word in words if word),
                 port[1] if port else folder.name,
-                true_serial(_text(folder / "serial")),
+                serial,
+                f"{model}#{serial}" if serial else model,
             )
     return UsbFacts()
 
@@ -185,6 +205,7 @@ def _found(
         {way: path},
         port,
         facts.serial,
+        facts.hardware,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import zmq
 
-from drivers.bus import NOT_UNDERSTOOD, Answered, Late, Outlet, Status
+from drivers.bus import NOT_UNDERSTOOD, Answered, Command, Late, Outlet, Status
 from drivers.contract import (
     RAW_BYTES_MAX,
     AnyReading,
@@ -37,10 +37,13 @@ from drivers.contract import (
     Weight,
     garbled,
 )
+from drivers.discover import hardware_at
 from drivers.feedback import Feedback
 from drivers.forward import Forward, Till
 from drivers.loading import load
 from drivers.steady import Steady
+from drivers.tap import SECONDS_MAX, Tap
+from drivers.trust import FREE_CODE, Trust
 from drivers.voiced import Voiced
 
 IDLE_AFTER_S = 0.05  # `Decoder.idle` is called when nothing came for this long ...
@@ -50,11 +53,11 @@ QUIET_POLL_S = 1.0  # then the process sleeps
 ASK_POLL_S = 0.1  # devices that must be asked
 HEARTBEAT_S = 5.0  # the supervisor kills a driver that is silent for three of these
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 2.0  # a replugged scanner is back within two seconds
-MUTED_S = 10.0
 SCAN_CHARS_MAX = 256  # no barcode that a shop meets is longer
 LONG_AGO_S = 3600.0  # for `idle` at an unplug: whatever is half read is over
 OF_A_PERSON = (Scan, Garbled, Document)
 LEAVE_WITHIN_S = 0.5  # at a stop, wait that long for the last acknowledgements
+THIS_DEVICE = Outcome("mode", "this device")  # a rising pair, by which a person finds it
 
 
 def main(
@@ -64,10 +67,12 @@ def main(
     bus_address: str,
     feedback: str = "",
     forward: dict[str, Any] | None = None,
+    trust: list[str | None] | None = None,
 ) -> int:
     """Run one device until SIGTERM. Returns the exit code; DeviceGone never ends the process.
 
-    `feedback` is what `drivers.feedback` reads, `forward` the fields of `drivers.forward.Forward`.
+    `feedback` is what `drivers.feedback` reads, `forward` the fields of `drivers.forward.Forward`, `trust` what
+    `drivers.trust.Trust` is made of.
     """
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -76,7 +81,9 @@ def main(
     outlet = Outlet(bus_address, device, boot)
     folder = _folder_of(bus_address)
     till = Till(Forward(**forward or {}), folder, device)
-    host = Host(outlet, Voiced(folder, device, boot), Feedback(feedback), till, stop)
+    host = Host(
+        outlet, Voiced(folder, device, boot), Feedback(feedback), till, stop, Trust(*trust or ()), folder
+    )
     try:
         chosen = load(driver)
         config = chosen.Config(**options)
@@ -104,7 +111,14 @@ class Host:
     """One device: its place on the bus, its health, its state."""
 
     def __init__(
-        self, outlet: Outlet, voiced: Voiced, feedback: Feedback, till: Till, stop: threading.Event
+        self,
+        outlet: Outlet,
+        voiced: Voiced,
+        feedback: Feedback,
+        till: Till,
+        stop: threading.Event,
+        trust: Trust | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._outlet = outlet
         self._voiced = voiced
@@ -115,7 +129,10 @@ class Host:
         self._state = ("starting", "")
         self._reported = ("", "")
         self._heartbeat_s = 0.0
-        self._muted_until_s = 0.0
+        self._trust = trust or Trust()
+        self._folder = folder
+        self._tap: Tap | None = None  # while somebody looks at what the device sends
+        self._tones_wanted = 0  # by a person who wants to hear which device this is
         self._steady = Steady()
         self._poller = zmq.Poller()
         self._poller.register(outlet.socket, zmq.POLLIN)
@@ -140,7 +157,9 @@ class Host:
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
                 continue
             opened_s = time.monotonic()
-            self.state("running")
+            self._trust.plugged(hardware_at(getattr(config, "path", "") or getattr(config, "port", "")))
+            blocked = self._trust.is_blocked
+            self.state(*(("blocked", self._trust.why_blocked()) if blocked else ("running",)))
             decoder = driver.decoder(config)
             self._steady = Steady()  # what a device says first after it was away is news
             try:
@@ -230,9 +249,11 @@ class Host:
                 ready = dict(self._poller.poll(self._sleep_ms(now_s - last_chunk_s, asks is not None, fd)))
                 now_s = time.monotonic()
                 chunk = transport.read(0) if self._may_read(ready, fd) else b""
-                if chunk:
+                if chunk and self._trust.is_blocked:
+                    self._counts["blocked"] += 1  # kept from everybody else, and read by nobody
+                elif chunk:
                     last_chunk_s = idle_s = now_s
-                    self._take(decoder.feed(chunk, now_s), now_s)
+                    self._take(decoder.feed(chunk, now_s), now_s, chunk)
                 elif not self._outlet.full and now_s - idle_s >= IDLE_AFTER_S:
                     idle_s = now_s  # while the outlet is full nobody reads: that is no silence of the line
                     self._take(decoder.idle(now_s), now_s)
@@ -254,18 +275,26 @@ class Host:
             return int(IDLE_AFTER_S * 1000)
         return int((ASK_POLL_S if asked or fd < 0 else QUIET_POLL_S) * 1000)
 
-    def _take(self, readings: list[AnyReading], now_s: float) -> list[AnyReading]:
+    def _take(self, readings: list[AnyReading], now_s: float, chunk: bytes = b"") -> list[AnyReading]:
         """Count, heed and offer them; what was offered, which may be less, or another reading in its place."""
+        if self._tap:
+            self._tap.saw(self._outlet.device, chunk, readings, now_s)
         if not readings:
             return []
         self._counts["readings"] += len(readings)
-        if now_s < self._muted_until_s:
-            self._counts["muted"] += len(readings)
+        if self._trust.hushed(now_s):
+            readings = self._freed_by(readings)
+        if self._tap and self._tap.aside:
+            self._counts["aside"] += len(readings)
+            return []
+        if not readings:
             return []
         readings = [_bounded(reading) for reading in readings]
-        for reading in readings:
+        for at, reading in enumerate(readings, 1):
             if isinstance(reading, Health):
                 self._heed(reading, now_s)
+                if self._trust.hushed(now_s):
+                    del readings[at:]
             elif isinstance(reading, Garbled):
                 self._counts["garbled"] += 1
             else:
@@ -278,15 +307,19 @@ class Host:
         self._outlet.offer(offered, now_s)
         return offered
 
-    def _heed(self, health: Health, now_s: float) -> None:
-        """What a decoder says of its device becomes its state, with the remedy.
+    def _freed_by(self, readings: list[AnyReading]) -> list[AnyReading]:
+        """A muted scanner reads the code that ends it: from there on it counts. Nothing frees a blocked one."""
+        codes = [reading.data if isinstance(reading, Scan) else "" for reading in readings]
+        if self._trust.is_blocked or FREE_CODE not in codes:
+            self._counts["muted"] += len(readings)
+            return []
+        self._trust.free()
+        return readings[codes.index(FREE_CODE) :]
 
-        A device in the settings was confirmed by its owner: one that types like no scanner does is muted for
-        a moment and reported, never blocked.
-        """
+    def _heed(self, health: Health, now_s: float) -> None:
+        """What a decoder says of its device becomes its state, with the remedy."""
         if health.status == "blocked_suspect":
-            self._muted_until_s = now_s + MUTED_S
-            self.state("muted", f"{health.error}: nothing from it counts for {MUTED_S:.0f} s")
+            self.state(*self._trust.suspect(health.error or "", now_s))
         elif health.error:
             self.state("running", health.error)
 
@@ -305,20 +338,48 @@ class Host:
             if isinstance(message, Late):
                 self._owed += message.outcomes
                 self._announced = False
-            elif message.name == "identify":
-                self._feedback.give(Outcome("shown", "this device"))
-            elif message.name == "unmute":
-                self._muted_until_s = 0.0
-            elif message.name == NOT_UNDERSTOOD:
-                raise BadReading(f"the driver made something that is no reading: {message.body.get('why')}")
-        if self._state[0] == "muted" and now_s >= self._muted_until_s:
+            else:
+                self._obey(message, now_s)
+        if self._state[0] in ("muted", "blocked") and not self._trust.hushed(now_s):
             self.state("running")
+        if self._tap and self._tap.is_over(now_s):
+            self._untap()
         if now_s - self._heartbeat_s >= HEARTBEAT_S or self._told() != self._reported:
             self._report()
         return answers
 
+    def _obey(self, command: Command, now_s: float) -> None:
+        """A word from a person, or from the core."""
+        body = command.body
+        match command.name:
+            case "identify":
+                self._tones_wanted += 1
+            case "free":
+                self._trust.free()
+            case "confirm":
+                self._trust.confirm()
+            case "tap":
+                self._untap()
+                if self._folder:
+                    until_s = now_s + min(float(body["seconds"]), SECONDS_MAX)
+                    self._tap = Tap(self._folder, str(body["to"]), until_s, aside=bool(body["aside"]))
+            case "untap":
+                self._untap()
+            case _ if command.name == NOT_UNDERSTOOD:
+                raise BadReading(f"the driver made something that is no reading: {body.get('why')}")
+
+    def _untap(self) -> None:
+        if self._tap:
+            self._tap.close()
+        self._tap = None
+
     def _voice_what_is_owed(self, voice: Callable[[Outcome], object] | None) -> None:
         """Outcomes of earlier runs, once each; then the core and the record know that they were said."""
+        while self._tones_wanted:
+            self._tones_wanted -= 1
+            self._feedback.give(THIS_DEVICE)
+            if voice:
+                voice(THIS_DEVICE)
         if self._announced:
             return
         owed_anything = bool(self._owed or self._voiced.earlier)

@@ -78,6 +78,8 @@ def obey(station: Station, code: str, now_s: float) -> tuple[Station, str]:
             return fresh, mode
         case "DONE":
             return station.home(), station.home_mode
+        case "FREE":  # ends its being muted; the driver's host has done so when this arrives
+            return station, "this scanner counts"
         case "CANCEL":
             return replace(station, next_quantity=0), "cancelled"
         case "QTY":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from drivers.bus import Acks, Delivery, Inlet, Status
+from drivers.bus import Acks, Command, Delivery, Inlet, Status
 from drivers.contract import AnyReading, Outcome
 
 RUN = "import sys, json; from drivers.host import main; sys.exit(main(*json.loads(sys.argv[1])))"
@@ -23,6 +23,7 @@ class Desk:
         *,
         feedback: str = "",
         forward: dict[str, Any] | None = None,
+        trust: list[str | None] | None = None,
         **options: Any,
     ) -> None:
         import json
@@ -31,10 +32,11 @@ class Desk:
         self.readings: list[AnyReading] = []
         self.states: list[str] = []
         self.texts: list[str] = []
+        self.counts: dict[str, int] = {}
+        self._peer = b""
         self._inlet = Inlet(address)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", RUN, json.dumps(["device", driver, options, address, feedback, forward])]
-        )
+        told = ["device", driver, options, address, feedback, forward, trust]
+        self._process = subprocess.Popen([sys.executable, "-c", RUN, json.dumps(told)])
 
     def serve(self, until: Callable[["Desk"], bool], within_s: float = 20.0) -> None:
         """Acknowledge what comes until the condition holds. Fails after `within_s`."""
@@ -46,6 +48,9 @@ class Desk:
             self._inlet.wait(0.02)
             while (received := self._inlet.receive()) is not None:
                 self._take(*received)
+
+    def tell(self, command: str, **body: Any) -> None:
+        self._inlet.send(self._peer, Command(command, body))
 
     def of(self, kind: type) -> list[Any]:
         return [reading for reading in self.readings if isinstance(reading, kind)]
@@ -62,7 +67,9 @@ class Desk:
         return code
 
     def _take(self, peer: bytes, message: object) -> None:
+        self._peer = peer
         if isinstance(message, Status):
+            self.counts = message.counts
             if message.state != (self.states or [""])[-1]:
                 self.states.append(message.state)
             self.texts.append(message.text)
