@@ -33,7 +33,8 @@ from drivers.bus import (
     encode,
 )
 from drivers.contract import AnyReading, Document, Garbled, Humidity, Outcome, Scan, Temperature, Weight
-from gateway.config import Settings
+from gateway import care
+from gateway.config import Device, Settings
 from gateway.interpret import Effect, Moment, interpret
 from gateway.ledger.master import Statement, document_answered, name_code, parked_is, upsert_item
 from gateway.ledger.runs import Run, Runs, forget_earlier
@@ -81,6 +82,8 @@ class Ingest:
         self._zone = ZoneInfo(settings.shop.timezone)
         self._block_expired = settings.shop.expired == "block"
         self._devices = {device.name: device for device in settings.devices}
+        self._settled: tuple[Device, ...] | None = None  # settings that were read again, not taken up yet
+        self._peers: dict[str, bytes] = {}  # where each driver is on the bus
         self._writer = writer
         self._telemetry = telemetry
         self._inlet = inlet
@@ -97,6 +100,8 @@ class Ingest:
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
+            if self._settled is not None:
+                self._take_up_settled()
             if self._inlet.wait(CURSOR_ALONE_AFTER_S if self._cursors else QUIET_POLL_S):
                 self._take_what_is_there()
             if self._cursors and time.monotonic() - self._cursor_since_s >= CURSOR_ALONE_AFTER_S:
@@ -119,6 +124,7 @@ class Ingest:
             elif isinstance(message, Hello):
                 self._heard_hello(peer, message)
             elif isinstance(message, Status):
+                self._peers[message.device] = peer
                 self._heard_status(message)
             elif isinstance(message, Progress):
                 self._heard_progress(message)
@@ -331,6 +337,13 @@ class Ingest:
                 state = {"ack": "ack", "snooze": "ack", "close": "closed"}[str(body["do"])]
                 batch.statements.append(("UPDATE alert SET state = ? WHERE id = ?", (state, int(body["id"]))))
                 return OK, True
+            case kind if kind in care.KINDS:
+                outcome, word = care.heed(kind, body, batch)
+                if word and (peer := self._peers.get(str(body["name"]))):
+                    self._inlet.send(peer, word)
+                elif outcome.code == "shown" and word:
+                    outcome = Outcome("refused", f"{body['name']} is not running")
+                return outcome, outcome.code == "ok"
         return Outcome("refused", f'nobody here understands a document of kind "{document.kind}"'), False
 
     def _count(self, round_: Round, body: dict[str, Any], device: str, idem: str) -> tuple[Outcome, bool]:
@@ -536,6 +549,22 @@ class Ingest:
             if not reading.value.is_finite():
                 return
             self._telemetry.sample(device, reading.unit or "", wall_us, "weight", float(reading.value))
+
+    def settle(self, devices: tuple[Device, ...]) -> None:
+        """From another thread: what the settings say of the devices by now. Taken up between two rounds."""
+        self._settled = devices
+
+    def _take_up_settled(self) -> None:
+        """A scanner whose home is another begins there; the others stay in the mode they are in."""
+        self._devices = {device.name: device for device in self._settled or ()}
+        self._settled = None
+        round_ = self._begin()
+        for name, station in list(self._stations.items()):
+            device = self._devices.get(name)
+            if device and (device.mode, device.location) != (station.home_mode, station.home_location):
+                fresh = Station.at_home(name, device.mode, device.location)
+                self._stations[name] = round_.batch.stations[name] = fresh
+        self._close(round_)
 
     def _begin(self) -> Round:
         batch = self._writer.batch()
