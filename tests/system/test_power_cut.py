@@ -197,9 +197,10 @@ def power_cut(folder: Path, program: str, rng: random.Random) -> Round:
 
 def opened(shop: Shop) -> list[str]:
     """The codes of the items that it sells, once the scanner is answered."""
-    codes = shop.start(wait=False).add_items(ITEMS)
+    shop.start(wait=False)
     scanner = shop.ports["counter"]
     shop.wait_until(lambda: scanner.scan("SK/SELL") and scanner.hear(0.1), "the scanner is answered")
+    codes = shop.add_items(ITEMS)
     scanner.hear_all(0.2)
     return codes
 
