@@ -3,8 +3,9 @@
 import ctypes
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -49,10 +50,10 @@ class Clock:
         quality = "none" if wall_us - told_us > JUMPED_BACK_US else self._quality
         return Stamp(wall_us, mono_ns, self._hlc, quality)
 
-    def take_hlc(self, count: int) -> int:
-        """Reserve `count` ticks; the first of them."""
+    def take_hlc(self, ticks: int) -> int:
+        """Reserve `ticks`; the first of them."""
         first = self._hlc + 1
-        self._hlc += count
+        self._hlc += ticks
         return first
 
 
@@ -85,6 +86,7 @@ def keeps_the_date(root: Path) -> bool:
 
 
 UUID7_RANDOM = 0x0FFF_3FFF_FFFF_FFFF_FFFF  # what chance may set of the low 80 bits ...
+UUID7_GUARD = 1 << 61
 UUID7_FIXED = 0x7000_8000_0000_0000_0000  # ... and what says version 7, variant 2
 
 
@@ -92,3 +94,13 @@ def uuid7(wall_us: int, random_10: bytes) -> bytes:
     """RFC 9562 UUID version 7: 48 bits of milliseconds, then `random_10` with version and variant set."""
     low = int.from_bytes(random_10, "big") & UUID7_RANDOM | UUID7_FIXED
     return (wall_us // 1000 << 80 | low).to_bytes(16, "big")
+
+
+def uuid7s(wall_us: int) -> Iterator[bytes]:
+    """As many as are asked for, ascending, so that they go to the end of an index (RFC 9562 6.2, method 2).
+
+    The first one is drawn with the top bit of its last 62 clear: counting up does not reach the variant.
+    """
+    first = int.from_bytes(uuid7(wall_us, os.urandom(10)), "big") & ~UUID7_GUARD
+    for number in count(first):
+        yield number.to_bytes(16, "big")

@@ -19,6 +19,7 @@ from drivers.bus import Inlet
 from gateway.addresses import bus_address, hint_address, make_run_dir
 from gateway.config import Device, Settings
 from gateway.ingest import Ingest
+from gateway.ledger.library import count_no_memory
 from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import Writer
 from gateway.notify import notify
@@ -39,6 +40,7 @@ CORE_ENDS_WITHIN_S = 2.0
 def run(settings: Settings) -> int:
     """Run until SIGTERM. Returns 0 after a clean stop, 1 when a loop failed. Raises LedgerUnusable."""
     preload()
+    count_no_memory()
     nursery = Nursery()  # before threads, sockets and connections
     writer = Writer(settings.ledger.data_dir, settings.ledger.ballast_mb)
     telemetry = Telemetry(settings.ledger.data_dir / "telemetry.db")

@@ -1,7 +1,7 @@
 """The hash chain: each row's hash covers the one before it, so a changed, lost or forked row shows."""
 
-import hashlib
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 
@@ -41,19 +41,19 @@ COLUMNS = (
     "form",
 )
 ID, BOOT_ID = COLUMNS.index("id"), COLUMNS.index("boot_id")
-_encode = msgspec.json.Encoder().encode
+_canonical = msgspec.json.Encoder().encode  # a JSON array: UTF-8, no spaces (form 1)
 
 
-def canonical(row: Sequence[object]) -> bytes:
-    """The row's columns without the two hashes, as a JSON array: UTF-8, no spaces, blobs in hex (form 1)."""
+def row_hash(prev_hash: bytes, row: Sequence[object]) -> bytes:
+    """The hash of a row as it stands in the ledger. `row` is in COLUMNS order, without the two hashes."""
     values = list(row)
     for at in (ID, BOOT_ID):
         blob = values[at]
         assert isinstance(blob, bytes)
         values[at] = blob.hex()
-    return _encode(values)
+    return hash_of(prev_hash, values)
 
 
-def row_hash(prev_hash: bytes, row: Sequence[object]) -> bytes:
-    """SHA-256 over the previous row's hash and this row's canonical bytes. `row` is in COLUMNS order."""
-    return hashlib.sha256(prev_hash + canonical(row)).digest()
+def hash_of(prev_hash: bytes, values: Sequence[object]) -> bytes:
+    """SHA-256 over the previous row's hash and this row's canonical bytes: COLUMNS in order, blobs in hex."""
+    return sha256(prev_hash + _canonical(values)).digest()

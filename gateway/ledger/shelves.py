@@ -5,9 +5,8 @@ after a failed commit it is forgotten.
 """
 
 import sqlite3
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any
 
 from gateway.ledger.writer import UNDO_ROWS_MAX
 from gateway.stock.items import Item, Known
@@ -19,39 +18,20 @@ REMEMBERED_MAX = 4_096  # codes, and shelves: a shop's running range, whatever t
 BOOKED = """SELECT seq, kind, sku, qty, src, dst, lot, expiry, serial, reason, doc, value_minor, origin,
     qty_src, idem FROM movement AS booked"""
 
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-
-class Remembered(OrderedDict[K, V]):
-    """The values used last; the least used one makes room."""
-
-    def get_or(self, key: K, find: Callable[[K], V]) -> V:
-        if key in self:
-            self.move_to_end(key)
-            return self[key]
-        value = self[key] = find(key)
-        if len(self) > REMEMBERED_MAX:
-            self.popitem(last=False)
-        return value
-
 
 class LedgerShelves:
     """`gateway.interpret.Shelves` over the ledger."""
 
     def __init__(self, ledger: sqlite3.Connection) -> None:
         self.ledger = ledger
-        self._codes: Remembered[str, Known | None] = Remembered()
-        self._shelves: Remembered[tuple[str, str], dict[str, LotStock]] = Remembered()
+        self.known = lru_cache(REMEMBERED_MAX)(self._find_code)
+        self._shelf = lru_cache(REMEMBERED_MAX)(self._find_shelf)  # its lots, which `booked` changes in place
 
     def forget(self, ledger: sqlite3.Connection) -> None:
         """After a failed commit, or when items changed."""
         self.ledger = ledger
-        self._codes.clear()
-        self._shelves.clear()
-
-    def known(self, code: str) -> Known | None:
-        return self._codes.get_or(code, self._find_code)
+        self.known.cache_clear()
+        self._shelf.cache_clear()
 
     def is_item(self, sku: str) -> bool:
         return self.ledger.execute("SELECT 1 FROM item WHERE sku = ?", (sku,)).fetchone() is not None
@@ -116,14 +96,11 @@ class LedgerShelves:
             moved.append((location, total, total + change))
         return moved
 
-    def _shelf(self, sku: str, location: str) -> dict[str, LotStock]:
-        return self._shelves.get_or((sku, location), self._find_shelf)
-
-    def _find_shelf(self, shelf: tuple[str, str]) -> dict[str, LotStock]:
+    def _find_shelf(self, sku: str, location: str) -> dict[str, LotStock]:
         rows = self.ledger.execute(
             """SELECT lot, qty, expiry FROM balance LEFT JOIN lot USING (sku, lot)
                WHERE sku = ? AND loc = ? AND (qty <> 0 OR lot = '')""",
-            shelf,
+            (sku, location),
         )
         return {lot: LotStock(lot, quantity, expiry) for lot, quantity, expiry in rows}
 
