@@ -11,24 +11,22 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import zmq
 
 from drivers.bus import Inlet
 from gateway.addresses import bus_address, hint_address, make_run_dir
-from gateway.config import Device, Settings
+from gateway.children import Children
+from gateway.config import Settings
 from gateway.ingest import Ingest
 from gateway.ledger.library import count_no_memory
 from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import Writer
 from gateway.notify import notify
-from gateway.nursery import Nursery, Spawn, preload
-from gateway.stock.stations import COMMAND_PREFIX
+from gateway.nursery import Nursery, preload
 from gateway.supervisor import Supervisor
 from gateway.timetable import Timetable
 
-PUMP_NICE = 10
 WATCHDOG_PING_S = 10.0
 HUNG_AFTER_S = 60.0  # an ingest that has not looked at the bus for so long is not only busy
 CHILDREN_LEAVE_WITHIN_S = 1.5
@@ -51,14 +49,16 @@ def run(settings: Settings) -> int:
     hints.bind(hint_address(settings))
 
     supervisor = Supervisor(nursery, telemetry, lambda: inlet.listened_s)
-    _want_children(supervisor, telemetry, settings)
     ingest = Ingest(settings, writer, telemetry, inlet, hints, supervisor.heartbeat)
+    children = Children(settings, supervisor, telemetry, ingest.settle)
+    children.want()
 
     timetable = Timetable(settings, telemetry)
 
     stop, last = threading.Event(), threading.Event()  # `last`: when the children have gone
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: children.want_anew_soon())
     failures: list[str] = []
 
     def start(name: str, loop: Callable[[threading.Event], None], until: threading.Event) -> threading.Thread:
@@ -95,43 +95,6 @@ def _hear_last_words(inlet: Inlet) -> None:
     deadline_s = time.monotonic() + LAST_WORDS_S
     while not inlet.quiet and time.monotonic() < deadline_s:
         time.sleep(0.01)
-
-
-def _want_children(supervisor: Supervisor, telemetry: Telemetry, settings: Settings) -> None:
-    bus, hint = bus_address(settings), hint_address(settings)
-    for device in settings.devices:
-        if device.problem:
-            telemetry.device(device.name, device.driver, "config_error", device.problem)
-        elif not device.enabled:
-            telemetry.device(device.name, device.driver, "disabled", "switched off in the settings")
-        else:
-            telemetry.device(device.name, device.driver, "starting")
-            till = _till(device, settings.shop.expired)
-            args = [device.name, device.target or device.driver, device.options, bus, device.feedback, till]
-            supervisor.want(Spawn(device.name, "drivers.host:main", args), device.driver)
-    path = str(settings.path)
-    if settings.mqtt.enabled:
-        telemetry.link("back office", "offline", "connecting")
-        supervisor.want(Spawn("sync", "gateway.daemon:be_pump", [path, bus, hint], PUMP_NICE))
-    else:
-        telemetry.link("back office", "off", "no back office is set up")
-    if settings.web.enabled:
-        supervisor.want(Spawn("web", "gateway.daemon:be_pages", [path, bus, hint]))
-
-
-def _till(device: Device, expired: str) -> dict[str, Any]:
-    """The fields of `drivers.forward.Forward`: which scans a till gets, and how."""
-    if device.forward == "off":
-        return {}
-    booked = ["ok", "low", "negative", "unknown", *(["expired"] if expired == "warn" else [])]
-    return {
-        "when": device.forward,
-        "to": device.forward_to,
-        "layout": device.forward_layout,
-        "terminator": device.forward_terminator,
-        "never": COMMAND_PREFIX,
-        "booked": booked,
-    }
 
 
 def be_pump(path: str, bus: str, hint: str) -> None:

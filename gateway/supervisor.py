@@ -6,6 +6,7 @@ storm here); one that stops giving signs of life, or eats memory, is killed and 
 
 import contextlib
 import os
+import queue
 import signal
 import threading
 import time
@@ -38,6 +39,9 @@ class Child:
     heard_s: float = 0.0
     backoff_s: float = BACKOFF_FIRST_S
     start_at_s: float | None = 0.0  # None: not to be started
+    being_born: bool = False  # ordered, and its process id not known yet
+    leaving: bool = False  # told to go
+    successor: "Child | None" = None  # what is wanted in its place; None: nothing
 
 
 class Supervisor:
@@ -60,10 +64,15 @@ class Supervisor:
         self._deaf_after_s = deaf_after_s
         self._look_every_s = look_every_s
         self._children: dict[str, Child] = {}
+        self._wishes: queue.SimpleQueue[Child | str] = queue.SimpleQueue()
 
     def want(self, order: Spawn, driver: str = "") -> None:
-        """From now on this child is kept running. Call before `run`."""
-        self._children[order.name] = Child(order, driver)
+        """From now on this child is kept running; one that runs by another order is started anew. Any thread."""
+        self._wishes.put(Child(order, driver))
+
+    def drop(self, name: str) -> None:
+        """From now on this child is not wanted. Any thread."""
+        self._wishes.put(name)
 
     def heartbeat(self, name: str) -> None:
         """A sign of life, from another thread."""
@@ -74,10 +83,12 @@ class Supervisor:
         """The loop of the thread `supervisor`. Raises EOFError when the nursery is dead."""
         look_s = 0.0
         while not stop.is_set():
+            self._heed_wishes()
             now_s = time.monotonic()
             for child in self._children.values():
                 if child.start_at_s is not None and child.pid == 0 and now_s >= child.start_at_s:
                     child.start_at_s = None
+                    child.being_born = True
                     self._nursery.spawn(child.order)
             for news in self._nursery.news(self._sleep_s(now_s)):
                 if isinstance(news, Born):
@@ -93,16 +104,41 @@ class Supervisor:
                 self._look_after(now_s)
         self._leave()
 
+    def _heed_wishes(self) -> None:
+        while not self._wishes.empty():
+            wish = self._wishes.get()
+            name = wish if isinstance(wish, str) else wish.order.name
+            known = self._children.get(name)
+            if known and known.being_born:
+                self._wishes.put(wish)
+                return
+            if isinstance(wish, Child) and known and known.order == wish.order and not known.leaving:
+                continue
+            if known and known.pid:  # what is wanted instead begins when it has gone
+                _signal(known.pid, signal.SIGTERM)
+                known.leaving = True
+                known.successor = wish if isinstance(wish, Child) else None
+            elif isinstance(wish, Child):
+                self._children[name] = wish
+            else:
+                self._children.pop(name, None)
+
     def _sleep_s(self, now_s: float) -> float:
         due = [child.start_at_s for child in self._children.values() if child.start_at_s is not None]
         return max(0.0, min([1.0, *(at_s - now_s for at_s in due)]))
 
     def _born(self, child: Child, pid: int) -> None:
         child.pid = pid
+        child.being_born = False
         child.started_s = child.heard_s = time.monotonic()
 
     def _died(self, child: Child, status: int) -> None:
         now_s = time.monotonic()
+        if child.leaving:
+            del self._children[child.order.name]
+            if child.successor:
+                self._children[child.order.name] = child.successor
+            return
         if status == CONFIG_ERROR and child.driver:
             return  # it has said why; starting it again would not help
         if now_s - child.started_s > STEADY_AFTER_S:
@@ -130,7 +166,7 @@ class Supervisor:
 
     def ask_to_leave(self) -> None:
         """From any thread, once `run` was told to stop: the children go at once, and wake it by that."""
-        for child in self._children.values():
+        for child in list(self._children.values()):
             if child.pid:
                 _signal(child.pid, signal.SIGTERM)
 

@@ -459,6 +459,14 @@ def alert_count(ledger: sqlite3.Connection) -> int:
     return int(ledger.execute("SELECT count(*) FROM alert WHERE state = 'open'").fetchone()[0])
 
 
+def settings_below(ledger: sqlite3.Connection, prefix: str) -> dict[str, str]:
+    """What persons decided and the ledger keeps: the settings whose key begins with `prefix`, without it."""
+    rows = ledger.execute(
+        "SELECT substr(key, ?), value FROM setting WHERE key GLOB ?", (len(prefix) + 1, f"{prefix}*")
+    )
+    return dict(rows.fetchall())
+
+
 # Stations, devices, the line to the back office ----------------------------------------------------------
 
 
