@@ -19,7 +19,7 @@ from gateway.addresses import bus_address, hint_address, make_run_dir
 from gateway.children import Children
 from gateway.config import Settings
 from gateway.ingest import Ingest
-from gateway.ledger.library import count_no_memory
+from gateway.ledger.library import set_up_for_one_thread_a_connection
 from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import Writer
 from gateway.notify import notify
@@ -38,7 +38,7 @@ CORE_ENDS_WITHIN_S = 2.0
 def run(settings: Settings) -> int:
     """Run until SIGTERM. Returns 0 after a clean stop, 1 when a loop failed. Raises LedgerUnusable."""
     preload()
-    count_no_memory()
+    set_up_for_one_thread_a_connection()
     nursery = Nursery()  # before threads, sockets and connections
     writer = Writer(settings.ledger.data_dir, settings.ledger.ballast_mb)
     telemetry = Telemetry(settings.ledger.data_dir / "telemetry.db")
