@@ -82,6 +82,12 @@ class Shop:
 class Ledger:
     data_dir: Path = Path()
     ballast_mb: Annotated[int, Ge(0), Le(1024)] = 16
+    backup_dir: Path | None = None  # a stick, another disk; None: the folder `backups` beside the ledger
+    backups_kept: Annotated[int, Ge(1), Le(1_000)] = 7
+
+    @property
+    def backups(self) -> Path:
+        return self.backup_dir or self.data_dir / "backups"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,13 @@ from typing import Literal
 from gateway.clock import Clock
 from gateway.config import Settings
 from gateway.ledger import queries
+from gateway.ledger.backups import backups
 from gateway.nursery import PRELOAD
+from gateway.room import level_of, room
 from gateway.web.port import who_listens
 
 FREE_MB_LOW = 500
+FULL_PERCENT = 95
 INODES_LOW = 1_000
 WAL_MB_LARGE = 64
 SLOW_COMMIT_MS = 50.0  # the tone comes later than a clerk's next move
@@ -198,7 +201,8 @@ def ledger(settings: Settings) -> Iterator[Finding]:
 def disk(settings: Settings) -> Iterator[Finding]:
     place = settings.ledger.data_dir
     state = os.statvfs(place)
-    free_mb = state.f_bavail * state.f_frsize / 1e6
+    found = room(place)
+    free_mb = found.free_bytes / 1e6
     if state.f_flag & os.ST_RDONLY:
         yield Finding(
             "fail",
@@ -206,25 +210,36 @@ def disk(settings: Settings) -> Iterator[Finding]:
             f"{place} is read-only: nothing can be counted",
             "a worn card does that: save it, replace it",
         )
-    elif free_mb < FREE_MB_LOW:
+    elif found.used_percent >= FULL_PERCENT or free_mb < FREE_MB_LOW:
         yield Finding(
             "fail",
             "disk",
-            f"{free_mb:.0f} MB free in {place}",
-            "make room; when it is full, scans are not counted",
+            f"{found.used_percent:.0f} % used, {free_mb:.0f} MB free in {place}",
+            "make room; when it is full, scans are not counted: storekeeper backup prune --keep 1",
         )
     elif state.f_files and state.f_favail < INODES_LOW:
         yield Finding("fail", "disk", f"room for {state.f_favail} more files only", "delete many small files")
+    elif level := level_of(found.used_percent):
+        text = f"{found.used_percent:.0f} % used, {free_mb / 1e3:.1f} GB free: more than {level} %"
+        yield Finding("warn", "disk", text, "make room before it is needed: storekeeper backup prune")
     else:
-        yield Finding("ok", "disk", f"{free_mb / 1e3:.1f} GB free")
-    ballast = place / "ballast"
-    if settings.ledger.ballast_mb and (place / "ledger.db").exists() and not ballast.exists():
-        yield Finding(
-            "warn",
-            "ballast",
-            "the space held back was given up: the disk was full",
-            "make room; it comes back by itself",
-        )
+        yield Finding("ok", "disk", f"{free_mb / 1e3:.1f} GB free, {found.used_percent:.0f} % used")
+    yield from _ballast(settings)
+
+
+def _ballast(settings: Settings) -> Iterator[Finding]:
+    """Whole, or it holds back nothing when the disk is full."""
+    path = settings.ledger.data_dir / "ballast"
+    wanted = settings.ledger.ballast_mb * 1024 * 1024
+    if not wanted or not (settings.ledger.data_dir / "ledger.db").exists():
+        return
+    if not path.exists():
+        text = "the space held back was given up: the disk was full"
+        yield Finding("warn", "ballast", text, "make room; it comes back by itself")
+    elif (found := path.stat()).st_size != wanted or found.st_blocks * 512 < wanted:
+        really = min(found.st_size, found.st_blocks * 512)
+        text = f"only {really / 1e6:.1f} of {wanted / 1e6:.1f} MB are held back for a full disk"
+        yield Finding("warn", "ballast", text, f"make room, and delete {path}: the daemon writes it anew")
 
 
 def commits(settings: Settings) -> Iterator[Finding]:
@@ -380,22 +395,23 @@ def sync(settings: Settings) -> Iterator[Finding]:
 
 
 def backup(settings: Settings) -> Iterator[Finding]:
-    data_dir = settings.ledger.data_dir
-    if not (data_dir / "ledger.db").exists():
+    """How old the newest copy is. `storekeeper backup verify` recomputes it; here nobody waits for that."""
+    if not (settings.ledger.data_dir / "ledger.db").exists():
         return
-    backups = sorted((data_dir / "backups").glob("*.db"), key=lambda path: path.stat().st_mtime)
-    remedy = f"sqlite3 {data_dir}/ledger.db \".backup '/media/usb/ledger.db'\""
-    if not backups:
-        yield Finding("warn", "backup", "no backup in the data directory", remedy)
+    folder = settings.ledger.backups
+    found = backups(folder)
+    if not found:
+        yield Finding("warn", "backup", f"no backup in {folder} yet", "storekeeper backup create")
         return
-    days = (time.time() - backups[-1].stat().st_mtime) / 86_400
-    level: Literal["ok", "warn"] = "warn" if days > BACKUP_DAYS_OLD else "ok"
-    yield Finding(
-        level,
-        "backup",
-        f"newest {backups[-1].name}, {_span(days * 24)} old",
-        remedy if level == "warn" else "",
-    )
+    days = (time.time() - found[0].path.stat().st_mtime) / 86_400
+    text = f"newest {found[0].path.name}, {_span(days * 24)} old, {len(found)} in all"
+    if days > BACKUP_DAYS_OLD:
+        yield Finding("warn", "backup", text, "storekeeper backup create says why")
+    elif folder.stat().st_dev == settings.ledger.data_dir.stat().st_dev:
+        remedy = "a stick or another disk under [ledger] backup_dir outlives this one"
+        yield Finding("ok", "backup", f"{text}, on the ledger's own disk", remedy)
+    else:
+        yield Finding("ok", "backup", text)
 
 
 def daemon(settings: Settings) -> Iterator[Finding]:

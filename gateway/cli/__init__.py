@@ -34,6 +34,7 @@ COMMANDS = {
     "forecast": "What an item is expected to sell.",
     "model": "Who forecasts, how good it is, and why.",
     "ledger": "Recompute and verify the ledger.",
+    "backup": "Copies of the ledger: create, list, verify, restore, prune.",
     "sync": "The line to the back office.",
     "backoffice": "The other end: stock of all gateways, acknowledged end to end.",
     "bench": "Measure the daemon on this machine; --card for a file to send in.",

@@ -9,7 +9,7 @@ import math
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 SCHEMA = Path(__file__).parent / "schema" / "telemetry.sql"
@@ -17,6 +17,7 @@ FLUSH_EVERY_S = 1.0
 SAMPLE_DAYS = 30
 TRIM_EVERY_S = 86_400.0
 SAMPLES_PENDING_MAX = 10_000
+DROP_OLDER_US = 86_400_000_000  # when the disk is nearly full, a day of samples stays
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class Telemetry:
         self._links: dict[str, tuple[str, str, int]] = {}
         self._samples: list[tuple[str, str, int, str, float]] = []
         self._changed: set[str] = set()
+        self._drop_samples = False
         self.changed = False  # for the page's hint: a device or a line is in another state
         self._ledger = self._open()
 
@@ -50,6 +52,11 @@ class Telemetry:
                 known.state, known.text, known.since_us = state, text, time.time_ns() // 1000
                 self._changed.add(name)
                 self.changed = True
+
+    def devices(self) -> dict[str, DeviceState]:
+        """How all devices are just now: copies."""
+        with self._lock:
+            return {name: replace(one) for name, one in self._devices.items()}
 
     def counted(self, name: str, counts: dict[str, int]) -> None:
         with self._lock:
@@ -124,11 +131,34 @@ class Telemetry:
         with contextlib.suppress(sqlite3.Error):
             _trim(self._ledger)
 
+    def drop_samples(self) -> None:
+        """From any thread: the disk is nearly full. What is older than a day goes, with the next write."""
+        self._drop_samples = True
+
+    def _make_room(self) -> None:
+        """The oldest first, and a row that says how many went: a gap is no quiet time."""
+        self._drop_samples = False
+        oldest_us = (time.time_ns() // 1000) - DROP_OLDER_US
+        with contextlib.suppress(sqlite3.Error):
+            with self._ledger:
+                gone = self._ledger.execute(
+                    "DELETE FROM sample WHERE wall_us < ? AND quantity <> 'gap'", (oldest_us,)
+                ).rowcount
+                if gone:
+                    self._ledger.execute(
+                        "INSERT OR REPLACE INTO sample VALUES ('', '', ?, 'gap', ?)", (oldest_us, gone)
+                    )
+            if gone:
+                self._ledger.execute("VACUUM")
+                self._ledger.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def run(self, stop: threading.Event) -> None:
         """The loop of the thread `telemetry`."""
         trim_s = time.monotonic() + TRIM_EVERY_S
         while not stop.wait(FLUSH_EVERY_S):
             self.flush()
+            if self._drop_samples:
+                self._make_room()
             if time.monotonic() >= trim_s:
                 trim_s += TRIM_EVERY_S
                 self.trim()

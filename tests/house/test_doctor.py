@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from gateway import doctor
 from gateway.config import Device, Ledger, Mqtt, Settings, Web
 from gateway.doctor import Finding
+from gateway.ledger.recovery import create
 from gateway.ledger.telemetry import SCHEMA as TELEMETRY_SCHEMA
 from gateway.ledger.writer import Writer
 
@@ -116,7 +118,7 @@ def test_a_nearly_full_disk_is_named(shop: Settings, tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", str(small)], check=True)
 
-    assert full.text == f"8 MB free in {small}"
+    assert full.text == f"0 % used, 8 MB free in {small}"
     assert "read-only" in read_only.text
 
 
@@ -207,13 +209,35 @@ def test_a_queue_older_than_a_day_is_named(shop: Settings) -> None:
     assert found.text == "1 movements wait, the oldest for 3 days"
 
 
+def test_a_ballast_that_holds_nothing_back_is_named(shop: Settings) -> None:
+    """A file of the right size with holes in it, as a careless copy of the folder leaves it."""
+    ballast = shop.ledger.data_dir / "ballast"
+    ballast.unlink()
+    with ballast.open("wb") as file:
+        file.truncate(1024 * 1024)
+
+    found = only(doctor.disk(shop), "warn")
+
+    assert found.text == "only 0.0 of 1.0 MB are held back for a full disk"
+    assert found.remedy == f"make room, and delete {ballast}: the daemon writes it anew"
+
+
+def test_a_backup_on_the_ledgers_own_disk_is_said_to_die_with_it(shop: Settings) -> None:
+    create(shop.ledger.data_dir / "ledger.db", shop.ledger.backups, datetime(2026, 11, 24, 3))
+
+    found = only(doctor.backup(shop), "ok")
+
+    assert found.text.endswith("seconds old, 1 in all, on the ledger's own disk")
+    assert "backup_dir" in found.remedy
+
+
 def test_an_old_backup_is_named(shop: Settings) -> None:
     (shop.ledger.data_dir / "backups").mkdir()
-    old = shop.ledger.data_dir / "backups" / "monday.db"
+    old = shop.ledger.data_dir / "backups" / "ledger-001-000000000812-20261115T0300.db"
     old.write_bytes(b"")
     os.utime(old, (time.time() - 9 * DAY_S,) * 2)
 
-    assert only(doctor.backup(shop), "warn").text == "newest monday.db, 9 days old"
+    assert only(doctor.backup(shop), "warn").text == f"newest {old.name}, 9 days old, 1 in all"
 
 
 def test_a_forecast_that_is_not_made_any_more_is_named(shop: Settings) -> None:
