@@ -144,7 +144,7 @@ def test_nobody_at_the_screen_is_given_the_devices() -> None:
     assert len(giving) == 5
     assert all('TAG-="uaccess"' in rule and 'MODE="0660"' in rule for rule in giving)
     assert all(
-        re.fullmatch(r'[A-Z]+(\{\w+\})?(==|!=|=|\+=|-=)"[^"]*"', part)
+        re.fullmatch(r'[A-Z]+(\{[\w/]+\})?(==|!=|=|\+=|-=)"[^"]*"', part)
         for rule in rules
         for part in rule.split(", ")
     )
