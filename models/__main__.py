@@ -1,4 +1,4 @@
-"""The worker: python -m models learn|forecast|status|evaluate|promote|rollback|forecast-item|import-calendar|backtest.
+"""The worker: python -m models learn|forecast|status|evaluate|promote|rollback|forecast-item|backtest.
 
 Short-lived and niced. Reads ledger.db read-only and is the only writer of forecast.db; killed at any moment it leaves
 the forecasts of the night before.
@@ -91,8 +91,6 @@ def _parser() -> argparse.ArgumentParser:
     item = command("forecast-item", _item, "the forecast of one item")
     item.add_argument("sku")
     item.add_argument("--json", action="store_true")
-    calendar = command("import-calendar", _import, "promotions, closed days and one-offs from a CSV file")
-    calendar.add_argument("file", type=Path)
     bench = commands.add_parser(
         "backtest", help="rolling-origin forecasts of a folder of demand data (extra: bench)"
     )
@@ -117,7 +115,9 @@ def _open(arguments: argparse.Namespace) -> tuple[sqlite3.Connection, sqlite3.Co
     from models import series, store, worker
 
     ledger = series.read_only(arguments.ledger)
-    shop = worker.Shop(ZoneInfo(arguments.timezone), arguments.country, arguments.subdivision, arguments.seed)
+    telemetry = arguments.ledger.with_name("telemetry.db")
+    zone = ZoneInfo(arguments.timezone)
+    shop = worker.Shop(zone, arguments.country, arguments.subdivision, arguments.seed, telemetry)
     through = arguments.through or datetime.now(UTC).astimezone(shop.zone).date() - timedelta(days=1)
     return store.open_store(arguments.out), ledger, shop, through
 
@@ -230,17 +230,6 @@ def _item(arguments: argparse.Namespace) -> int:
     print("  ".join(f"{name} {units:+.2f}" for name, units in dict(found["pieces"]).items() if units))
     for day in found["days"]:
         print(f"{day['day']}  {day['mean']:8.2f}   10-90 %: {day['q10']:.1f} to {day['q90']:.1f}")
-    return 0
-
-
-def _import(arguments: argparse.Namespace) -> int:
-    from models import series
-    from models import store as db
-
-    events = series.events_from_csv(arguments.file)
-    with closing(db.open_store(arguments.out)) as store, db.transaction(store):
-        db.put_events(store, events)
-    print(f"{len(events)} lines of the calendar kept; they count from the next forecast on")
     return 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.factors import Lift
 from models.features import ITEM_FEATURES, TARGET_FEATURES, Snapshot
 from models.learn import Forecast, Model, Pieces, day_inputs
 from models.network import Graph, forward, read_out
@@ -37,9 +38,22 @@ def pieces_of(
     errors: RecentError,
     panel: Panel,
     version: str,
+    lift: Lift | None = None,
 ) -> Iterator[ItemNote]:
-    """One note per item. The pieces add up to the forecast: what no rule explains is called trend."""
-    names = ("level", "weekday", "promotion", "holiday", "season", "price", "weather", "trend")
+    """One note per item. The pieces add up to the forecast: what no rule explains is called trend.
+
+    `forecast` is the one before the factors; what they add stands beside it, a named factor under its own name.
+    """
+    names: tuple[str, ...] = (
+        "level",
+        "weekday",
+        "promotion",
+        "holiday",
+        "season",
+        "price",
+        "weather",
+        "trend",
+    )
     snapshot = pieces.snapshot
     week = slice(0, WEEK_DAYS)
     level = snapshot.level
@@ -63,6 +77,14 @@ def pieces_of(
         for row, columns in ((4, SEASON), (5, PRICE)):
             parts[row] = _counterfactual(model, near, columns, graph)
     parts[-1] = forecast.mean[:, week].mean(1) - parts[:-1].sum(0)
+    if lift is not None:
+        week_mean = forecast.mean[:, week]
+        for name, share in lift.parts.items():
+            added = (week_mean * share[:, week]).mean(1)
+            if name in names:
+                parts[names.index(name)] += added
+            else:
+                names, parts = (*names, name), np.vstack([parts, added])
     shown = parts.T.round(3).tolist()
     for row, sku in enumerate(panel.keys):
         mine, rule = float(errors.model_units[row]), float(errors.rule_units[row])

@@ -7,7 +7,6 @@ is censored (demand was at least what was sold) once the item has ever been coun
 
 from __future__ import annotations
 
-import csv
 import heapq
 import sqlite3
 from collections.abc import Iterable
@@ -25,7 +24,7 @@ PLAN_DAYS = 90  # calendar rows reach this far past the last day
 FIRST_DAY_MIN = date(2000, 1, 1)  # an older stamp is a clock that did not know the date
 DAY_US = 86_400_000_000
 REVERSAL_DAYS_MAX = 400  # a cancellation changes days at most so long ago
-KINDS = ("promotion", "display", "closed", "school_holiday", "one_off")
+WEEK_DAYS = 7
 _REAL = "NOT IN ('SUPPLIER', 'CUSTOMER', 'SCRAP', 'ADJUST', 'TRANSIT', 'TRANSFORM')"
 _DAYS = f"""
 SELECT m.sku, (coalesce(o.occurred_us, o.wall_us, m.occurred_us, m.wall_us) + :offset_us) / 86400000000 AS day,
@@ -36,6 +35,16 @@ WHERE m.seq > :after AND m.seq <= :through
   AND coalesce(o.occurred_us, o.wall_us, m.occurred_us, m.wall_us) >= :from_us
   AND coalesce(o.occurred_us, o.wall_us, m.occurred_us, m.wall_us) < :until_us
 GROUP BY m.sku, day ORDER BY m.sku, day"""
+
+
+_PRICES = """
+SELECT sku, coalesce(occurred_us, wall_us) / 86400000000 AS day, 1.0 * sum(value_minor) / sum(qty)
+FROM movement WHERE seq > ? AND seq <= ? AND kind = 'sale' AND reverses IS NULL AND value_minor > 0
+GROUP BY sku, day ORDER BY sku, day"""
+SAME_PRICE = 0.01  # a smaller difference is a till's rounding
+_SENSOR_DAYS = """
+SELECT CASE WHEN sensor = '' THEN device ELSE device || '/' || sensor END, wall_us, value FROM sample
+WHERE quantity = 'celsius' AND wall_us >= ? ORDER BY 1, 2"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +64,9 @@ class Event:
     sku: str
     starts_on: date
     ends_on: date
-    kind: str  # promotion, display, closed, school_holiday, one_off
+    kind: str  # those of gateway.ledger.plans
     strength: float = 1.0
+    price_minor: int | None = None  # of a planned price
 
 
 def read_only(ledger_path: Path) -> sqlite3.Connection:
@@ -85,6 +95,29 @@ def sold_days(
     epoch = date(1970, 1, 1).toordinal()
     for sku, day, demand, change in heapq.merge(*pieces):  # each is sorted already: nothing is held in memory
         yield DayRow(sku, int(day) + epoch, int(demand), int(change))
+
+
+def sold_prices(
+    ledger: sqlite3.Connection, after_seq: int, through_seq: int
+) -> Iterable[tuple[str, int, float]]:
+    """(sku, ordinal, mean price at the till per base unit in minor units) of each day with a priced sale."""
+    epoch = date(1970, 1, 1).toordinal()
+    for sku, day, minor in ledger.execute(_PRICES, (after_seq, through_seq)):
+        yield sku, int(day) + epoch, float(minor)
+
+
+def sensor_days(
+    telemetry: sqlite3.Connection, from_day: date, through: date, zone: ZoneInfo
+) -> dict[tuple[str, str], float]:
+    """(sensor, day) -> mean degrees Celsius of the shop's own thermometers, whole days only."""
+    from_us = _midnight_us(from_day) - DAY_US
+    sums: dict[tuple[str, str], tuple[float, int]] = {}
+    for sensor, wall_us, value in telemetry.execute(_SENSOR_DAYS, (from_us,)):
+        day = datetime.fromtimestamp(wall_us / 1e6, UTC).astimezone(zone).date()
+        if from_day <= day <= through and -90 <= value <= 150:
+            total, count = sums.get((sensor, day.isoformat()), (0.0, 0))
+            sums[sensor, day.isoformat()] = total + value, count + 1
+    return {key: total / count for key, (total, count) in sums.items()}
 
 
 def _midnight_us(day: date) -> int:
@@ -162,19 +195,25 @@ def panel_of(
     rows = {item.sku: row for row, item in enumerate(series)}
     closed, school = np.zeros((1, reach), np.bool_), np.zeros((1, reach), np.bool_)
     promotion, display = np.zeros((2, items, reach), np.float32)
-    for event in events:
+    for event in sorted(
+        events, key=lambda event: event.kind != "closed"
+    ):  # a week's sum goes to its open days
         span = slice(
             max(0, event.starts_on.toordinal() - first), max(0, event.ends_on.toordinal() - first + 1)
         )
         if event.kind in ("closed", "school_holiday"):
             (closed if event.kind == "closed" else school)[0, span] = True
             continue
-        which: int | slice | None = slice(None) if event.sku == "" else rows.get(event.sku)
+        which = slice(None) if event.sku == "" else rows.get(event.sku)
         if which is None:
             continue
         if event.kind == "one_off":
-            censored[which, span] = True  # a person said that this day says nothing about the others
-        else:
+            units[which, span] = np.nan  # a person said that this day says nothing about the others
+        elif event.kind == "launch":
+            units[which, : span.start] = np.nan
+        elif event.kind == "weekly_sums":
+            spread_weeks(units[which].reshape(-1, days), closed[0], span)
+        elif event.kind in ("promotion", "display"):
             (display if event.kind == "display" else promotion)[which, span] = event.strength
     names = sorted({categories.get(item.sku, "") for item in series})
     groups = np.array([names.index(categories.get(item.sku, "")) for item in series], np.int32)
@@ -193,6 +232,19 @@ def panel_of(
     )
 
 
+def spread_weeks(units: Floats, closed: np.ndarray, span: slice) -> None:
+    """In place: what was booked on a day of `span` is the sum of the seven days up to it; open days share it evenly."""
+    for day in range(span.start, min(span.stop, units.shape[1])):
+        week = np.arange(max(0, day - WEEK_DAYS + 1), day + 1)
+        week = week[~closed[week]] if (~closed[week]).any() else week
+        total = np.nan_to_num(units[:, day])
+        booked = total > 0
+        units[booked, day] = 0
+        units[np.ix_(booked, week)] = (
+            np.nan_to_num(units[np.ix_(booked, week)]) + (total / len(week))[booked, None]
+        )
+
+
 def holiday_row(first_day: date, days: int, country: str | None, subdivision: str | None) -> np.ndarray:
     """(1, days) public holidays; none where the shop has not said its country."""
     row = np.zeros((1, days), np.bool_)
@@ -205,36 +257,18 @@ def holiday_row(first_day: date, days: int, country: str | None, subdivision: st
 
 
 def ledger_events(ledger: sqlite3.Connection) -> list[Event]:
-    """Promotions and closed days that the ledger's master data knows; older ledgers have no such tables."""
-    names = {name for (name,) in ledger.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    found = []
-    if "promotion" in names:
-        for sku, starts_on, ends_on, kind in ledger.execute(
-            "SELECT sku, starts_on, ends_on, kind FROM promotion"
-        ):
-            kind = kind if kind in ("promotion", "display") else "promotion"
-            found.append(Event(sku or "", date.fromisoformat(starts_on), date.fromisoformat(ends_on), kind))
-    if "closed_day" in names:
-        for (day,) in ledger.execute("SELECT day FROM closed_day"):
-            found.append(Event("", date.fromisoformat(day), date.fromisoformat(day), "closed"))
-    return found
+    """What people planned and answered; an older ledger has no such table."""
+    if not has_table(ledger, "plan"):
+        return []
+    rows = ledger.execute(
+        "SELECT sku, starts_on, ends_on, kind, strength, price_minor FROM plan ORDER BY sku, starts_on, kind"
+    )
+    return [
+        Event(sku, date.fromisoformat(starts_on), date.fromisoformat(ends_on), kind, strength, price)
+        for sku, starts_on, ends_on, kind, strength, price in rows
+    ]
 
 
-def events_from_csv(path: Path) -> list[Event]:
-    """sku,starts_on,ends_on,kind[,strength]; a bad line raises ValueError that names line, value and remedy."""
-    found = []
-    with path.open(newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            try:
-                starts, ends = date.fromisoformat(row["starts_on"]), date.fromisoformat(row["ends_on"])
-                kind, strength = row["kind"].strip(), float(row.get("strength") or 1)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise ValueError(
-                    f"{path.name}, line {number}: {error}; wanted sku,starts_on,ends_on,kind with dates YYYY-MM-DD"
-                ) from error
-            if kind not in KINDS:
-                raise ValueError(f"{path.name}, line {number}: kind is {kind!r}; use {', '.join(KINDS)}")
-            found.append(
-                Event((row.get("sku") or "").strip(), starts, ends, kind, min(max(strength, 0.0), 1.0))
-            )
-    return found
+def has_table(file: sqlite3.Connection, name: str) -> bool:
+    row = file.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()
+    return row is not None

@@ -13,7 +13,8 @@ item          one row per sku: `model` (version that served), `last_day` (last d
 demand        one row per sku: `first_day`, `units` BLOB (demand), `change` BLOB (stock change), for the past weeks
 model         one row per version: role (champion, challenger, retired, rejected), loss, rule_loss, made_on, weights
 decision      what was decided about models and why, newest last: day, action, version, why
-event         plans and answers: sku ('' = whole shop), starts_on, ends_on, kind, strength
+sensor_day    one row per (sensor, day): the mean of the shop's own sensor, kept longer than telemetry keeps samples
+price         one row per (sku, day) on which the price at the till became another: minor units per base unit
 anomaly       one row per (sku, day, kind): units, expected, low, high, p, evidence (a sentence)
 state         name -> value: last_seq, epoch, forecast_day, served_by ('model' or 'simple rule: why')
 next_*        the night under way (staging.py); they become forecast, forecast_sum and item when it is whole
@@ -35,7 +36,7 @@ import numpy as np
 
 from models.anomalies import Anomaly
 from models.panel import Floats
-from models.series import Event, Series
+from models.series import SAME_PRICE, Series
 
 TABLES = {
     "state": "(name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
@@ -53,11 +54,13 @@ TABLES = {
         rule_loss REAL, weights BLOB NOT NULL, trial BLOB NOT NULL, calibration BLOB NOT NULL) STRICT""",
     "decision": """(id INTEGER PRIMARY KEY, day TEXT NOT NULL, action TEXT NOT NULL,
         version TEXT NOT NULL, why TEXT NOT NULL) STRICT""",
-    "event": """(sku TEXT NOT NULL, starts_on TEXT NOT NULL, ends_on TEXT NOT NULL, kind TEXT NOT NULL,
-        strength REAL NOT NULL, PRIMARY KEY (sku, starts_on, kind)) STRICT, WITHOUT ROWID""",
     "anomaly": """(sku TEXT NOT NULL, day TEXT NOT NULL, kind TEXT NOT NULL, units REAL NOT NULL,
         expected REAL NOT NULL, low REAL NOT NULL, high REAL NOT NULL, p REAL NOT NULL, evidence TEXT NOT NULL,
         PRIMARY KEY (sku, day, kind)) STRICT, WITHOUT ROWID""",
+    "sensor_day": """(sensor TEXT NOT NULL, day TEXT NOT NULL, value REAL NOT NULL,
+        PRIMARY KEY (sensor, day)) STRICT, WITHOUT ROWID""",
+    "price": """(sku TEXT NOT NULL, day INTEGER NOT NULL, minor REAL NOT NULL,
+        PRIMARY KEY (sku, day)) STRICT, WITHOUT ROWID""",
 }
 SCHEMA = "".join(f"CREATE TABLE IF NOT EXISTS {name} {columns};\n" for name, columns in TABLES.items())
 VERSIONS_KEPT = 8  # weights are some 100 kB each
@@ -172,6 +175,16 @@ def _blob(values: Floats) -> bytes:
     return values.astype("<f4").tobytes()
 
 
+def put_prices(store: sqlite3.Connection, sold: Iterable[tuple[str, int, float]]) -> None:
+    """Keep the days on which a price became another; `sold` goes by item and day."""
+    query = "SELECT sku, minor FROM price p WHERE day = (SELECT max(day) FROM price WHERE sku = p.sku)"
+    last: dict[str, float] = dict(store.execute(query).fetchall())
+    for sku, day, minor in sold:
+        if sku not in last or abs(minor - last[sku]) > SAME_PRICE * last[sku]:
+            last[sku] = minor
+            store.execute("INSERT OR REPLACE INTO price VALUES (?, ?, ?)", (sku, day, minor))
+
+
 def put_forecast(
     store: sqlite3.Connection,
     skus: tuple[str, ...],
@@ -275,21 +288,6 @@ def decide(store: sqlite3.Connection, day: date, action: str, version: str, why:
         "INSERT INTO decision (day, action, version, why) VALUES (?, ?, ?, ?)",
         (day.isoformat(), action, version, why),
     )
-
-
-def put_events(store: sqlite3.Connection, events: Iterable[Event]) -> None:
-    rows = ((e.sku, e.starts_on.isoformat(), e.ends_on.isoformat(), e.kind, e.strength) for e in events)
-    store.executemany("INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?)", rows)
-
-
-def events(store: sqlite3.Connection) -> list[Event]:
-    rows = store.execute(
-        "SELECT sku, starts_on, ends_on, kind, strength FROM event ORDER BY sku, starts_on, kind"
-    )
-    return [
-        Event(sku, date.fromisoformat(a), date.fromisoformat(b), kind, strength)
-        for sku, a, b, kind, strength in rows
-    ]
 
 
 def status(path: Path) -> dict[str, object]:

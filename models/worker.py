@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,6 +18,18 @@ from models import store as db
 from models.anomalies import Screening, candidates
 from models.backtest import launched
 from models.explain import RecentError, pieces_of
+from models.factors import (
+    PRICE,
+    Effect,
+    applied,
+    choose,
+    lift,
+    pack_effects,
+    read_factors,
+    said,
+    unpack_effects,
+)
+from models.factors import candidates as candidates_of_factors
 from models.gate import Trial, better, pack_calibration, trial_of, unpack_calibration
 from models.learn import (
     HORIZON_DAYS,
@@ -31,7 +44,18 @@ from models.learn import (
 from models.network import GRAPHS, INPUTS, SHIPPED, WINDOW_INPUTS, Graph, fingerprint, forward, pack, unpack
 from models.panel import Floats, Panel
 from models.progress import Progress
-from models.series import DayRow, Event, Series, ledger_events, panel_of, sold_days
+from models.series import (
+    SAME_PRICE,
+    DayRow,
+    Event,
+    Series,
+    ledger_events,
+    panel_of,
+    read_only,
+    sensor_days,
+    sold_days,
+    sold_prices,
+)
 from models.staging import Night
 
 BLOCK_ITEMS = 500
@@ -52,6 +76,7 @@ class Shop:
     country: str | None = None
     subdivision: str | None = None
     seed: int = 0
+    telemetry: Path | None = None  # where the thermometers' samples are
 
 
 def catch_up(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop) -> int:
@@ -62,7 +87,10 @@ def catch_up(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop) 
     last_seq = int(db.get_state(store, "last_seq", "0"))
     with db.transaction(store):
         if newest < last_seq or db.get_state(store, "zone", shop.zone.key) != shop.zone.key:
-            store.execute("DELETE FROM demand")  # another ledger, or other days: read it again from the start
+            for table in ("demand", "price"):
+                store.execute(
+                    f"DELETE FROM {table}"
+                )  # another ledger, or other days: read it again from the start
             last_seq = 0
         changed = 0
         rows = sold_days(ledger, last_seq, newest, shop.zone)
@@ -70,9 +98,80 @@ def catch_up(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop) 
             booked: list[DayRow] = list(days)
             changed += len(booked)
             db.put_series(store, db.read_one_series(store, sku).with_days(booked))
+        db.put_prices(store, sold_prices(ledger, last_seq, newest))
         for name, value in (("last_seq", newest), ("epoch", epoch), ("zone", shop.zone.key)):
             db.put_state(store, name, value)
     return changed
+
+
+def catch_up_sensors(store: sqlite3.Connection, telemetry_path: Path, shop: Shop, through: date) -> None:
+    """Keep the daily means of the thermometers: telemetry forgets its samples after a month."""
+    try:
+        telemetry = read_only(telemetry_path)
+    except sqlite3.OperationalError:
+        return  # there is none yet, or it was deleted: it may be
+    with closing(telemetry):
+        (newest,) = store.execute("SELECT max(day) FROM sensor_day").fetchone()
+        from_day = date.fromisoformat(newest) if newest else through - timedelta(days=40)
+        try:
+            found = sensor_days(telemetry, from_day, through, shop.zone)
+        except sqlite3.DatabaseError:
+            return  # just being made, or damaged
+    with db.transaction(store):
+        store.executemany(
+            "INSERT OR REPLACE INTO sensor_day VALUES (?, ?, ?)",
+            ((*key, value) for key, value in found.items()),
+        )
+
+
+def prices_of(
+    store: sqlite3.Connection, ledger: sqlite3.Connection, events: list[Event], through: date
+) -> dict[str, list[tuple[int, float]]]:
+    """Every change of an item's price: what the till took, what the item costs from tomorrow on, what is planned."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for sku, day, minor in store.execute("SELECT sku, day, minor FROM price ORDER BY sku, day"):
+        found.setdefault(sku, []).append((day, minor))
+    tomorrow = through.toordinal() + 1
+    per = {
+        sku: (
+            minor,
+            1 if unit == "piece" else 1000,
+        )  # a price is per kg or litre, the till's per gram or millilitre
+        for sku, unit, minor in ledger.execute(
+            "SELECT sku, unit, price_minor FROM item WHERE price_minor > 0"
+        )
+    }
+    for sku, (minor, units) in per.items():
+        if sku in found and abs(np.log(minor / units / found[sku][-1][1])) > SAME_PRICE:
+            found[sku].append((tomorrow, minor / units))
+    for event in events:
+        if event.kind == "price" and event.price_minor and event.sku in found and event.sku in per:
+            minor, units = per[event.sku]
+            found[event.sku] += [
+                (event.starts_on.toordinal(), event.price_minor / units),
+                (event.ends_on.toordinal() + 1, minor / units),
+            ]
+    return {sku: sorted(changes) for sku, changes in found.items()}
+
+
+def learn_factors(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop, through: date) -> None:
+    """Try every factor anew, keep its effect, and write down which was switched on or off and why."""
+    before = {effect.name: effect for effect in unpack_effects(db.get_state(store, "effects"))}
+    factors = read_factors(ledger, store)
+    prices = prices_of(store, ledger, ledger_events(ledger), through)
+    effects: list[Effect] = []
+    if factors or any(len(changes) > 1 for changes in prices.values()):
+        panel = sample_panel(store, ledger, shop, through)
+        if panel is not None:
+            on = {name for name, effect in before.items() if effect.on}
+            effects = choose(panel, candidates_of_factors(panel, factors, prices, on))
+    with db.transaction(store):
+        db.put_state(store, "effects", pack_effects(effects))
+        for effect in effects:
+            was_on = effect.name in before and before[effect.name].on
+            if effect.on != was_on:
+                action = "factor on" if effect.on else "factor off"
+                db.decide(store, through, action, effect.name, said(effect, was_on))
 
 
 def blocks(
@@ -85,7 +184,7 @@ def blocks(
 ) -> Iterator[tuple[str, Panel]]:
     """The shop after `after_sku` in blocks of items, each with its last key, so that memory does not grow with it."""
     categories = _categories(ledger)
-    events = ledger_events(ledger) + db.events(store)
+    events = ledger_events(ledger)
     waiting: list[Series] = []
     for series in db.read_series(store):
         if series.sku <= after_sku:
@@ -124,9 +223,7 @@ def sample_panel(
     (count,) = store.execute("SELECT count(*) FROM demand").fetchone()
     every = -(-count // LEARN_ITEMS_MAX) or 1
     series = [item for index, item in enumerate(db.read_series(store)) if index % every == 0]
-    found = list(
-        _panels(series, _categories(ledger), ledger_events(ledger) + db.events(store), through, shop)
-    )
+    found = list(_panels(series, _categories(ledger), ledger_events(ledger), through, shop))
     return found[0] if found else None
 
 
@@ -264,12 +361,15 @@ def one_night(
     """Catch up, look back, learn, forecast; what was decided, in words. A night that was cut off goes on."""
     progress.stage("catch_up")
     catch_up(store, ledger, shop)
+    if shop.telemetry:
+        catch_up_sensors(store, shop.telemetry, shop, through)
     progress.stage("learn")
     taught = f"{through} {db.get_state(store, 'last_seq')} {shop.seed}"
     if db.get_state(store, "taught") != taught:
         if back := look_back(store, ledger, shop, through):
             yield f"rolled back: {back}"
         yield learn_tonight(store, ledger, shop, through)
+        learn_factors(store, ledger, shop, through)
         with db.transaction(store):
             db.put_state(store, "taught", taught)
     items = forecast_tonight(store, ledger, shop, through, progress, block_items)
@@ -293,7 +393,16 @@ def forecast_tonight(
     sum_graph = Graph(GRAPHS / "sums.onnx", WINDOW_INPUTS) if model else None
     version = model.version if model else "simple rule"
     (count,) = store.execute("SELECT count(*) FROM demand").fetchone()
-    night = Night(store, f"{through} {db.get_state(store, 'last_seq')} {version} {shop} {block_items}")
+    effects, factors = unpack_effects(db.get_state(store, "effects")), read_factors(ledger, store)
+    events = ledger_events(ledger)
+    prices = (
+        prices_of(store, ledger, events, through) if any(e.on and e.name == PRICE for e in effects) else {}
+    )
+    known = fingerprint(repr((events, effects, [(f.name, f.values.tobytes()) for f in factors])).encode())
+    place = (shop.zone.key, shop.country, shop.subdivision, shop.seed)
+    night = Night(
+        store, f"{through} {db.get_state(store, 'last_seq')} {version} {known} {place} {block_items}"
+    )
     progress.stage("forecast", night.items / max(count, 1), night.items)
     for last_sku, panel in blocks(store, ledger, shop, through, block_items, night.last_sku):
         views = [(panel.days - 1, REACH_DAYS)]
@@ -303,10 +412,13 @@ def forecast_tonight(
         errors = _look_back(panel, who, next(views_of_panel) if len(views) > 1 else None, night.screening)
         pieces = next(views_of_panel)
         forecast = blend(pieces, calibration, model, WINDOWS, sum_graph)
+        lifted = lift(panel, factors, effects, prices, REACH_DAYS)
+        notes = pieces_of(pieces, forecast, model, day_graph, errors, panel, version, lifted)
+        forecast = applied(forecast, lifted.factor) if lifted else forecast
         with db.transaction(store):
             db.put_forecast(store, panel.keys, through, FORECAST_DAYS, forecast.mean, forecast.quantiles)
             db.put_sums(store, panel.keys, forecast.sums)
-            db.put_notes(store, pieces_of(pieces, forecast, model, day_graph, errors, panel, version))
+            db.put_notes(store, notes)
             night.block_done(last_sku, len(panel.keys))
         progress.at(night.items / max(count, 1), night.items)
     trouble = "; ".join(graph.trouble for graph in (day_graph, sum_graph) if graph and graph.trouble)

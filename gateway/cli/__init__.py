@@ -31,6 +31,7 @@ COMMANDS = {
     "items": "What the shop sells: list, import a CSV file, export one.",
     "journal": "The newest movements.",
     "alerts": "What wants a person: list, and say that you see to it.",
+    "plans": "Promotions, closed days, daily factors: what the forecast should know.",
     "forecast": "What an item is expected to sell.",
     "model": "Who forecasts, how good it is, and why.",
     "ledger": "Recompute and verify the ledger.",

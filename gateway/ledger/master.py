@@ -22,7 +22,14 @@ COLUMNS = (
 
 
 def upsert_item(row: Mapping[str, Any], now_us: int) -> list[Statement]:
-    """`row` has "sku", any of COLUMNS, and "codes": [[code, units], ...]. What is absent stays as it is."""
+    """`row` has "sku", any of COLUMNS, and "codes": [[code, units], ...]. What is absent stays as it is.
+
+    Or it is a row of what people know of the shop's days: see `plans`. Raises ValueError where that makes no sense.
+    """
+    if not row.keys().isdisjoint(("plan", "factor", "like")):
+        from gateway.ledger import plans  # which knows this module's Statement
+
+        return plans.statements_of(row, now_us)
     given = [name for name in COLUMNS if name in row]
     slots = ["coalesce(?, (SELECT name FROM item WHERE sku = ?), ?)"]  # of the name, which may not be absent
     values: list[object] = [row.get("name"), row["sku"], row["sku"]]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gateway.ledger.migrate import SCHEMA
 from models.panel import Panel
 
-SCHEMA = Path(__file__).parents[2] / "gateway" / "ledger" / "schema" / "0001_ledger.sql"
 MONDAY = date(2024, 1, 1)
 
 
@@ -41,7 +41,8 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.executescript(SCHEMA.read_text())
+        for name in ("0001_ledger.sql", "0005_plans.sql"):
+            self._db.executescript((SCHEMA / name).read_text())
         self._db.execute("INSERT OR IGNORE INTO epoch (id, reason, started_us) VALUES (1, 'first-start', 0)")
         self._seq = 0
 
@@ -49,8 +50,25 @@ class Ledger:
         row = {"sku": sku, "name": sku, "category": category, "changed_us": 0}
         self._insert("item", row)
 
+    def plan(self, kind: str, first: date, last: date, sku: str = "") -> None:
+        dates = {"starts_on": first.isoformat(), "ends_on": last.isoformat()}
+        self._insert("plan", {"sku": sku, "kind": kind, "said_us": 0} | dates)
+
+    def factor(self, name: str, values: dict[date, float], known_ahead: bool = True) -> None:
+        self._insert("factor", {"name": name, "known_ahead": int(known_ahead)})
+        for day, value in values.items():
+            self._insert("factor_day", {"name": name, "day": day.isoformat(), "value": value})
+
     def move(
-        self, sku: str, kind: str, qty: int, day: date, *, reverses: int | None = None, hour: int = 10
+        self,
+        sku: str,
+        kind: str,
+        qty: int,
+        day: date,
+        *,
+        reverses: int | None = None,
+        hour: int = 10,
+        value_minor: int | None = None,
     ) -> int:
         """Book a movement at `hour` UTC and return its seq."""
         self._seq += 1
@@ -66,6 +84,7 @@ class Ledger:
             "kind": kind, "sku": sku, "qty": qty, "src": src, "dst": dst, "reverses": reverses, "device": "test",
             "occurred_us": at_us, "wall_us": at_us, "mono_ns": 0, "boot_id": b"", "clock_q": "ntp", "hlc": 0,
             "origin": "scan", "qty_src": "scanned", "form": 1, "prev_hash": bytes(32), "hash": bytes(32),
+            "value_minor": value_minor,
         }  # fmt: skip
         self._insert("movement", row)
         return self._seq

@@ -1,11 +1,23 @@
-from datetime import date, timedelta
+import sqlite3
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
+from gateway.ledger.migrate import SCHEMA
 from models.panel import Panel
-from models.series import DayRow, Event, Series, events_from_csv, panel_of, read_only, sold_days
+from models.series import (
+    DayRow,
+    Event,
+    Series,
+    ledger_events,
+    panel_of,
+    read_only,
+    sensor_days,
+    sold_days,
+    sold_prices,
+)
 from tests.models.shop import MONDAY, Ledger
 
 UTC = ZoneInfo("UTC")
@@ -118,9 +130,9 @@ def test_a_shop_that_never_books_receipts_has_no_censored_days():
 def test_a_one_off_says_nothing_about_other_days():
     event = Event("tea", MONDAY, MONDAY, "one_off")
 
-    assert shop([series("tea", [90, 1])], MONDAY + timedelta(days=1), [event]).censored.tolist() == [
-        [True, False]
-    ]
+    seen = shop([series("tea", [90, 1])], MONDAY + timedelta(days=1), [event])
+
+    assert np.isnan(seen.units).tolist() == [[True, False]]
 
 
 def test_a_promotion_in_the_past_of_all_data_is_ignored():
@@ -139,9 +151,51 @@ def test_a_closed_day_is_closed_for_every_item():
     ]
 
 
-def test_a_bad_line_of_the_calendar_names_line_value_and_remedy(tmp_path):
-    file = tmp_path / "calendar.csv"
-    file.write_text("sku,starts_on,ends_on,kind\ntea,2024-01-01,2024-01-02,promo\n")
+def test_what_a_till_books_once_a_week_is_shared_by_the_open_days_of_that_week():
+    """Sunday's 12 are those of Monday to Sunday; on Wednesday the shop was closed."""
+    week = [0, 0, 0, 0, 0, 0, 12]
+    events = [
+        Event("tea", MONDAY, MONDAY + timedelta(days=6), "weekly_sums"),
+        Event("", MONDAY + timedelta(days=2), MONDAY + timedelta(days=2), "closed"),
+    ]
 
-    with pytest.raises(ValueError, match=r"calendar.csv, line 2: kind is 'promo'; use promotion"):
-        events_from_csv(file)
+    seen = shop([series("tea", week)], MONDAY + timedelta(days=6), events)
+
+    assert seen.units.tolist() == [[2, 2, 0, 2, 2, 2, 2]]
+
+
+def test_days_before_the_launch_are_unknown():
+    event = Event("tea", MONDAY + timedelta(days=2), MONDAY + timedelta(days=2), "launch")
+
+    seen = shop([series("tea", [0, 0, 3])], MONDAY + timedelta(days=2), [event])
+
+    assert np.isnan(seen.units).tolist() == [[True, True, False]]
+
+
+def test_a_shop_without_plans_has_no_events(ledger):
+    with read_only(ledger.path) as db:
+        assert ledger_events(db) == []
+
+
+def test_the_price_of_a_day_is_what_the_till_took_for_a_unit(ledger):
+    ledger.move("tea", "sale", 2, MONDAY, value_minor=300)
+    ledger.move("tea", "sale", 1, MONDAY, value_minor=150)
+    ledger.move("tea", "sale", 1, MONDAY + timedelta(days=1))
+
+    with read_only(ledger.path) as db:
+        assert list(sold_prices(db, 0, 99)) == [("tea", MONDAY.toordinal(), 150.0)]
+
+
+def test_a_thermometers_day_is_the_mean_of_its_samples_without_nonsense(tmp_path):
+    file = sqlite3.connect(tmp_path / "telemetry.db")
+    file.executescript((SCHEMA / "telemetry.sql").read_text())
+    noon_us = int(datetime(2024, 1, 1, 12, tzinfo=UTC).timestamp()) * 1_000_000
+    hour_us = 3_600_000_000
+    for hours, celsius in ((0, 4.0), (1, 6.0), (2, 1e9), (40, 9.0)):
+        row = ("door", "", noon_us + hours * hour_us, "celsius", celsius)
+        file.execute("INSERT INTO sample VALUES (?, ?, ?, ?, ?)", row)
+
+    found = sensor_days(file, MONDAY, MONDAY, UTC)
+    file.close()
+
+    assert found == {("door", "2024-01-01"): 5.0}
