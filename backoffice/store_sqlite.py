@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from backoffice.store import AlertHeard, Booked, Cursor, Discrepancy, GatewayView, StockView, StoreRefused
+from gateway.stock.movements import VIRTUAL
 
 SCHEMA = Path(__file__).parent / "schema.sql"
 
@@ -164,12 +165,11 @@ class SqliteStore:
 
     def stock(self) -> list[StockView]:
         rows = self._db.execute(
-            """SELECT source, sku, coalesce(name, ''), loc, lot, qty
-               FROM balance LEFT JOIN product
-                 USING (source, sku)
-               WHERE qty <> 0 AND loc NOT IN
-                   ('SUPPLIER', 'CUSTOMER', 'SCRAP', 'ADJUST', 'TRANSIT', 'TRANSFORM')
-               ORDER BY source, name, sku, loc, lot"""
+            f"""SELECT source, sku, coalesce(name, ''), loc, lot, qty
+                FROM balance LEFT JOIN product USING (source, sku)
+                WHERE qty <> 0 AND loc NOT IN ({", ".join("?" * len(VIRTUAL))})
+                ORDER BY source, name, sku, loc, lot""",
+            tuple(VIRTUAL),
         )
         return [
             StockView(source.split("/")[1], source.split("/")[2], sku, name, loc, lot, qty)

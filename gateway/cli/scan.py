@@ -37,29 +37,15 @@ def scan(
 
     Without --mode and --device nothing is booked: it is looked up. Exit code 1 when it was not booked.
     """
-    import os
-
-    from drivers.bus import Outlet
-    from drivers.contract import Document
-    from gateway.addresses import bus_address
+    from gateway.cli.opened import tell
     from gateway.config import find, load
-    from gateway.errors import DaemonNotReachable
 
-    settings = load(find(config)).settings
     body = {"code": code, "device": device, "mode": mode, "qty": qty, "aim": aim}
-    outlet = Outlet(bus_address(settings), "cli", os.urandom(6).hex())
-    try:
-        outcome = outlet.ask(Document("scan", os.urandom(6).hex(), body))
-    except TimeoutError:
-        raise DaemonNotReachable(
-            "the daemon does not answer: is it running? storekeeper run, or systemctl status storekeeper"
-        ) from None
-    finally:
-        outlet.close()
+    outcome, text = tell(load(find(config)).settings, "scan", body)
     if as_json:
         import json
 
-        click.echo(json.dumps({"outcome": outcome.code, "text": outcome.text, "code": code}))
+        click.echo(json.dumps({"outcome": outcome, "text": text, "code": code}))
     else:
-        click.echo(f"{outcome.code}: {outcome.text}")
-    ctx.exit(0 if outcome.code in GOOD else 1)
+        click.echo(f"{outcome}: {text}")
+    ctx.exit(0 if outcome in GOOD else 1)

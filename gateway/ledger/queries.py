@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VIRTUAL = ("SUPPLIER", "CUSTOMER", "SCRAP", "ADJUST", "TRANSIT", "TRANSFORM")
-_VIRTUAL = "('SUPPLIER', 'CUSTOMER', 'SCRAP', 'ADJUST', 'TRANSIT', 'TRANSFORM')"
+from gateway.stock.movements import VIRTUAL
+
+_VIRTUAL = f"({', '.join(map(repr, sorted(VIRTUAL)))})"  # our own words, no one's input
 _DELTA = f"m.qty * ((m.dst NOT IN {_VIRTUAL}) - (m.src NOT IN {_VIRTUAL}))"
 _ON_HAND = f"coalesce((SELECT sum(qty) FROM balance WHERE sku = i.sku AND loc NOT IN {_VIRTUAL}), 0)"
 _NEXT_EXPIRY = f"""(SELECT min(l.expiry) FROM balance b JOIN lot l ON l.sku = b.sku AND l.lot = b.lot
