@@ -33,7 +33,7 @@ class Children:
         telemetry: Telemetry,
         settle: Callable[[tuple[Device, ...]], None],
     ) -> None:
-        self._settings = settings
+        self.settings = settings  # as they were taken up last
         self._supervisor = supervisor
         self._telemetry = telemetry
         self._settle = settle
@@ -42,7 +42,7 @@ class Children:
 
     def want(self) -> None:
         """At the start: everything that the settings name."""
-        settings, path = self._settings, str(self._settings.path)
+        settings, path = self.settings, str(self.settings.path)
         self._want_devices(settings)
         bus, hint = bus_address(settings), hint_address(settings)
         if settings.mqtt.enabled:
@@ -61,14 +61,14 @@ class Children:
         """Read the settings again and take up what they say of the devices. A spoilt file changes nothing."""
         with self._one_at_a_time:
             try:
-                loaded = load(self._settings.path)
+                loaded = load(self.settings.path)
             except SettingsInvalid as error:
                 print(f"settings: {error}", file=sys.stderr, flush=True)
                 return
             if loaded.problems:
                 print(loaded.report(), file=sys.stderr, flush=True)
-            before = {device.name for device in self._settings.devices}
-            self._settings = loaded.settings
+            before = {device.name for device in self.settings.devices}
+            self.settings = loaded.settings
             self._settle(loaded.settings.devices)
             for name in before - {device.name for device in loaded.settings.devices}:
                 self._drop(name)

@@ -26,6 +26,7 @@ from gateway.notify import notify
 from gateway.nursery import Nursery, preload
 from gateway.supervisor import Supervisor
 from gateway.timetable import Timetable
+from gateway.watch import Watch
 
 WATCHDOG_PING_S = 10.0
 HUNG_AFTER_S = 60.0  # an ingest that has not looked at the bus for so long is not only busy
@@ -65,7 +66,12 @@ def run(settings: Settings) -> int:
         return _start(name, partial(loop, until), stop, failures)
 
     core = [start("ingest", ingest.run, last), start("telemetry", telemetry.run, last)]
-    hands = [start("supervisor", supervisor.run, stop), start("timetable", timetable.run, stop)]
+    watch = Watch(lambda: children.settings, telemetry, supervisor.failures)
+    hands = [
+        start("supervisor", supervisor.run, stop),
+        start("timetable", timetable.run, stop),
+        start("watch", watch.run, stop),
+    ]
     notify("READY=1")
     while not stop.wait(WATCHDOG_PING_S):
         turning = time.monotonic() - inlet.listened_s < HUNG_AFTER_S

@@ -2,12 +2,29 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from drivers.discover import Found, discover
 from gateway.config import Device
 
 WAYS = ("port", "path")  # the options of drivers that say where a device is
+
+
+def where(device: Device) -> str:
+    """The device file of its settings; "" for what has none."""
+    return next((str(device.options[way]) for way in WAYS if device.options.get(way)), "")
+
+
+def strangers(devices: Iterable[Device]) -> list[Found]:
+    """What is seen and no device of the settings. STOREKEEPER_SYS_ROOT: another root of /dev and /sys, for tests."""
+    root = Path(os.environ.get("STOREKEEPER_SYS_ROOT", "/"))
+    found = [one for one, name in plugged(devices, root) if not name]
+    if root == Path("/"):
+        return found
+    return [
+        replace(one, settings={key: f"{root}{path}" for key, path in one.settings.items()}) for one in found
+    ]
 
 
 def plugged(devices: Iterable[Device], root: Path = Path("/")) -> list[tuple[Found, str]]:
@@ -23,4 +40,4 @@ def plugged(devices: Iterable[Device], root: Path = Path("/")) -> list[tuple[Fou
 
 def _real(root: Path, path: str) -> str:
     """by-id, by-path and the kernel's name are one device."""
-    return os.path.realpath(root / path.lstrip("/"))
+    return os.path.realpath(path if path.startswith(f"{root}/") else root / path.lstrip("/"))

@@ -10,14 +10,16 @@ import queue
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.ledger.telemetry import Telemetry
 from gateway.nursery import Born, Nursery, Spawn
 
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.1, 30.0
+ENDS_KEPT = 16
 STEADY_AFTER_S = 10.0  # a child that ran this long has earned a fresh back-off
 SILENT_AFTER_S = 15.0  # three heartbeats
 DEAF_AFTER_S = 3.0  # a core that did not look for messages for so long cannot say who is silent
@@ -39,6 +41,7 @@ class Child:
     heard_s: float = 0.0
     backoff_s: float = BACKOFF_FIRST_S
     start_at_s: float | None = 0.0  # None: not to be started
+    ended_s: deque[float] = field(default_factory=lambda: deque(maxlen=ENDS_KEPT))
     being_born: bool = False  # ordered, and its process id not known yet
     leaving: bool = False  # told to go
     successor: "Child | None" = None  # what is wanted in its place; None: nothing
@@ -78,6 +81,12 @@ class Supervisor:
         """A sign of life, from another thread."""
         if child := self._children.get(name):
             child.heard_s = time.monotonic()
+
+    def failures(self, name: str, within_s: float) -> int:
+        """How often a child ended by itself lately. Any thread."""
+        child = self._children.get(name)
+        since_s = time.monotonic() - within_s
+        return sum(ended_s >= since_s for ended_s in tuple(child.ended_s)) if child else 0
 
     def run(self, stop: threading.Event) -> None:
         """The loop of the thread `supervisor`. Raises EOFError when the nursery is dead."""
@@ -141,6 +150,7 @@ class Supervisor:
             return
         if status == CONFIG_ERROR and child.driver:
             return  # it has said why; starting it again would not help
+        child.ended_s.append(now_s)
         if now_s - child.started_s > STEADY_AFTER_S:
             child.backoff_s = BACKOFF_FIRST_S
         child.start_at_s = now_s + child.backoff_s

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.care import heed
 from gateway.config import Device
 from gateway.ledger import queries
 from gateway.ledger.writer import Writer
 from gateway.shelf_evidence import ShelfEvidence, evidence
 from gateway.stock.movements import Draft
+from gateway.watch import Notice, of_shelf
 
 SCHEMA = Path(__file__).parents[2] / "gateway" / "ledger" / "schema" / "telemetry.sql"
 HOUR_US, MINUTE_US, SECOND_US = 3_600_000_000, 60_000_000, 1_000_000
@@ -109,3 +111,56 @@ def test_a_shelf_whose_item_never_moved_is_not_counted(tmp_path: Path) -> None:
     assert shelf.looked_at(NOON_US + HOUR_US).by_weight is None
     shelf.telemetry.close()
     shelf.writer.close()
+
+
+def raised(shelf: Shelf, at_us: int) -> list[Notice]:
+    """What the watch says at that time, and the alert that becomes of it."""
+    with closing(queries.connect(shelf.writer.path)) as ledger:
+        said = queries.alerts(ledger, ("open", "ack", "closed"))
+    notices = of_shelf(shelf.looked_at(at_us), said)
+    batch = shelf.writer.batch()
+    for one in notices:
+        body = {"kind": one.kind, "subject": one.subject, "severity": one.severity, "text": one.text}
+        heed("notice", {**body, "data": one.data, "over": not one.text}, batch)
+    shelf.writer.commit(batch)
+    return notices
+
+
+def alerts(shelf: Shelf, *states: str) -> list[queries.Alert]:
+    with closing(queries.connect(shelf.writer.path)) as ledger:
+        return queries.alerts(ledger, states or ("open",))
+
+
+def test_a_removal_becomes_one_alert_with_its_evidence_and_the_ledger_stays_as_it_is(shelf: Shelf) -> None:
+    shelf.take(NOON_US + 4 * HOUR_US, 1)
+    raised(shelf, NOON_US + 5 * HOUR_US)
+    again = raised(shelf, NOON_US + 6 * HOUR_US)
+    (alert,) = alerts(shelf)
+
+    assert again == []
+    assert (alert.kind, alert.subject, alert.count) == ("unscanned_removal", "jam@shop", 1)
+    assert (alert.data["units"], alert.data["by_weight_units"], alert.data["by_ledger_units"]) == (1, 13, 14)
+    assert round(alert.data["grams"]) == -450
+    assert shelf.looked_at(NOON_US + 6 * HOUR_US).by_ledger_units == 14
+
+
+def test_a_second_removal_is_the_same_alert_once_more(shelf: Shelf) -> None:
+    shelf.take(NOON_US + 4 * HOUR_US, 1)
+    raised(shelf, NOON_US + 5 * HOUR_US)
+    shelf.take(NOON_US + 6 * HOUR_US, 2)
+    raised(shelf, NOON_US + 7 * HOUR_US)
+    (alert,) = alerts(shelf)
+
+    assert (alert.count, alert.data["units"]) == (2, 2)
+
+
+def test_once_somebody_counted_the_shelf_the_alert_is_over_and_stays_over(shelf: Shelf) -> None:
+    shelf.take(NOON_US + 4 * HOUR_US, 1)
+    raised(shelf, NOON_US + 5 * HOUR_US)
+    shelf.book(NOON_US + 6 * HOUR_US, Draft("count_correction", "jam", 1, "shop", "ADJUST"))
+    raised(shelf, NOON_US + 7 * HOUR_US)
+    later = raised(shelf, NOON_US + 8 * HOUR_US)
+
+    assert alerts(shelf) == []
+    assert [one.state for one in alerts(shelf, "closed")] == ["closed"]
+    assert later == []

@@ -1,0 +1,178 @@
+"""Looks at devices and shelves while nobody else does, and says what a person should know: as documents on the bus.
+
+It decides nothing about stock: what it says becomes an alert with its evidence, through the same door as a scan.
+"""
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from drivers.bus import Outlet
+from drivers.contract import Document
+from drivers.discover import hardware_at
+from gateway.addresses import bus_address
+from gateway.care import BLOCKED
+from gateway.config import Device, Settings
+from gateway.ledger import queries
+from gateway.ledger.telemetry import DeviceState, Telemetry
+from gateway.plugged import where
+from gateway.shelf_evidence import ShelfEvidence, evidence
+
+LOOK_EVERY_S = 2.0
+SHELVES_EVERY_S = 120.0
+GONE_AFTER_US = 60_000_000
+FAILURES_MAX, FAILURES_WITHIN_S = 3, 600.0
+AGREES_WITHIN_ERRORS = 2.0  # standard errors between weight and ledger
+REMOVAL = "unscanned_removal"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One alert to raise, or, without a text, to close."""
+
+    kind: str
+    subject: str
+    severity: str = ""
+    text: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Watch:
+    """`settings` as they are just now; `failures`: how often a driver ended within so many seconds."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        telemetry: Telemetry,
+        failures: Callable[[str, float], int],
+    ) -> None:
+        self._settings = settings
+        self._telemetry = telemetry
+        self._failures = failures
+        self._open: set[tuple[str, str]] = set()
+
+    def run(self, stop: threading.Event) -> None:
+        """The loop of the thread `watch`."""
+        outlet = Outlet(bus_address(self._settings()), "watch", os.urandom(6).hex())
+        shelves_s = time.monotonic() + SHELVES_EVERY_S
+        self._open = self._still_open()
+        while not stop.wait(LOOK_EVERY_S):
+            notices = list(self._of_devices(time.time_ns() // 1000))
+            if time.monotonic() >= shelves_s:
+                shelves_s += SHELVES_EVERY_S
+                notices += self._of_shelves(time.time_ns() // 1000)
+            for notice in notices:
+                self._say(outlet, notice)
+        outlet.close()
+
+    def _still_open(self) -> set[tuple[str, str]]:
+        """What an earlier run said and nobody has closed."""
+        with contextlib.suppress(sqlite3.Error), closing(self._ledger()) as ledger:
+            return {(one.kind, one.subject) for one in queries.alerts(ledger, ("open", "ack"), limit=-1)}
+        return set()
+
+    def _say(self, outlet: Outlet, notice: Notice) -> None:
+        body = {"kind": notice.kind, "subject": notice.subject, "over": not notice.text}
+        body |= {"severity": notice.severity, "text": notice.text, "data": notice.data}
+        key = (notice.kind, notice.subject)
+        with contextlib.suppress(TimeoutError):  # the core is busy with its disk: at the next look, then
+            if outlet.ask(Document("notice", os.urandom(8).hex(), body)).code == "ok":
+                self._open.add(key) if notice.text else self._open.discard(key)
+
+    def _of_devices(self, now_us: int) -> Iterator[Notice]:
+        """What changed since the last look."""
+        devices = {device.name: device for device in self._settings().devices}
+        for name, state in self._telemetry.devices().items():
+            if device := devices.get(name):
+                wanted = {one.kind: one for one in of_device(device, state, self._failing(name), now_us)}
+                for kind in ("device_gone", "device_failing", "device_muted", BLOCKED):
+                    is_open = (kind, name) in self._open
+                    if kind in wanted and not is_open:
+                        yield wanted[kind]
+                    elif kind not in wanted and is_open and (kind != BLOCKED or state.state == "running"):
+                        yield Notice(kind, name)
+
+    def _failing(self, name: str) -> bool:
+        return self._failures(name, FAILURES_WITHIN_S) > FAILURES_MAX
+
+    def _of_shelves(self, now_us: int) -> list[Notice]:
+        """Scales under shelves, beside the ledger. A file that cannot be read just now is read at the next look."""
+        settings = self._settings()
+        weighed = [device for device in settings.devices if device.sku and not device.problem]
+        if not weighed:
+            return []
+        weights = settings.ledger.data_dir / "telemetry.db"
+        try:
+            with closing(self._ledger()) as ledger, closing(queries.connect(weights)) as telemetry:
+                known = queries.alerts(ledger, ("open", "ack", "closed"), limit=-1)
+                said = [one for one in known if one.kind == REMOVAL]
+                found = [evidence(ledger, telemetry, device, now_us) for device in weighed]
+        except sqlite3.Error:
+            return []
+        return [notice for one in found for notice in of_shelf(one, said)]
+
+    def _ledger(self) -> sqlite3.Connection:
+        return queries.connect(self._settings().ledger.data_dir / "ledger.db")
+
+
+def of_device(device: Device, state: DeviceState, is_failing: bool, now_us: int) -> Iterator[Notice]:
+    """What a person should know of this device just now."""
+    name = device.name
+    if state.state == "blocked":
+        data = {"hardware": hardware_at(where(device))}
+        yield Notice(BLOCKED, name, "critical", f"{name}: {state.text}", data)
+    elif state.state == "muted":
+        yield Notice("device_muted", name, "info", f"{name}: {state.text}")
+    elif state.state == "waiting" and now_us - state.since_us >= GONE_AFTER_US:
+        text = f"{name} is not there: {state.text}. Plug it into the same port; it continues by itself"
+        yield Notice("device_gone", name, "warning", text, {"since_us": state.since_us})
+    if is_failing:
+        text = (
+            f"{name}: its driver ended more than {FAILURES_MAX} times in {FAILURES_WITHIN_S / 60:.0f} minutes"
+        )
+        yield Notice(
+            "device_failing", name, "warning", f"{text}; its last words are in the log: {state.text}"
+        )
+
+
+def of_shelf(shelf: ShelfEvidence, said: list[queries.Alert]) -> list[Notice]:
+    """Each removal that nobody scanned, once; closed when the ledger agrees with the weight again."""
+    subject = f"{shelf.sku}@{shelf.location}"
+    own = [one for one in said if one.subject == subject]
+    told_s = max((float(one.data.get("at_s", 0)) for one in own), default=0.0)
+    count = shelf.by_weight
+    by_weight = count.units if count else None
+    notices = [
+        Notice(
+            REMOVAL,
+            subject,
+            "warning",
+            f"{shelf.sku} at {shelf.location}: {one.reason}",
+            {
+                "device": shelf.device,
+                "sku": shelf.sku,
+                "location": shelf.location,
+                "at_s": one.at_s,
+                "units": one.units,
+                "grams": one.grams,
+                "unit_grams": shelf.unit.grams,
+                "by_weight_units": by_weight,
+                "by_ledger_units": shelf.by_ledger_units,
+            },
+        )
+        for one in shelf.removals
+        if one.at_s > told_s
+    ]
+    agrees = count is not None and (
+        abs(count.estimate_units - shelf.by_ledger_units)
+        <= max(0.5, AGREES_WITHIN_ERRORS * count.standard_error_units)
+    )
+    if not notices and agrees and any(one.state != "closed" for one in own):
+        notices.append(Notice(REMOVAL, subject))
+    return notices

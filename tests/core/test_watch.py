@@ -1,0 +1,37 @@
+"""What a person is told of devices: only what lasts, once, and that it is over."""
+
+from typing import Any
+
+import pytest
+
+from gateway.config import Device
+from gateway.ledger.telemetry import DeviceState
+from gateway.watch import of_device
+
+SCANNER = Device("door", "hid_scanner", options={"path": "/dev/input/by-id/door"})
+NOW_US = 1_790_000_000_000_000
+
+
+def told(state: str, text: str = "", since_s: int = 0, failing: bool = False) -> list[tuple[str, str]]:
+    device = DeviceState("hid_scanner", state, text, NOW_US - since_s * 1_000_000)
+    return [(one.kind, one.severity) for one in of_device(SCANNER, device, failing, NOW_US)]
+
+
+@pytest.mark.parametrize(
+    ("state", "since_s", "expected"),
+    [
+        ("running", 0, []),
+        ("starting", 600, []),
+        ("disabled", 600, []),
+        ("waiting", 59, []),
+        ("waiting", 60, [("device_gone", "warning")]),
+        ("muted", 1, [("device_muted", "info")]),
+        ("blocked", 1, [("device_blocked", "critical")]),
+    ],
+)
+def test_only_what_lasts_or_is_dangerous_is_told(state: str, since_s: int, expected: list[Any]) -> None:
+    assert told(state, since_s=since_s) == expected
+
+
+def test_a_driver_that_ends_again_and_again_is_told_while_it_runs_as_well() -> None:
+    assert told("running", failing=True) == [("device_failing", "warning")]

@@ -1,0 +1,66 @@
+"""A keyboard in a scanner's port types what no scanner types: blocked, alerted, freed by one tap. The real daemon."""
+
+import os
+import time
+from pathlib import Path
+
+from drivers.typed_keys import Stroke, input_records, strokes
+from tests.system.shop import open_shop
+from tests.system.test_settings_anew import state_of
+
+WINDOWS_KEY, R = 125, 19
+WEDGE = """
+[[device]]
+name = "wedge"
+driver = "hid_scanner"
+mode = "sell"
+location = "shop"
+path = "{path}"
+grab = false
+"""
+
+
+def alerts(shop) -> list[tuple]:
+    return shop.rows("SELECT kind, subject, severity, state FROM alert WHERE kind LIKE 'device%' ORDER BY id")
+
+
+def test_a_keyboard_that_nobody_confirmed_is_blocked_until_a_person_frees_it(tmp_path: Path) -> None:
+    path = tmp_path / "event9"
+    os.mkfifo(path)
+    keys = os.open(path, os.O_RDWR)
+
+    def types(code: str) -> None:
+        os.write(keys, b"".join(input_records(strokes(code, "us", "enter"))))
+
+    with open_shop(tmp_path, scanners=("counter",), extra=WEDGE.format(path=path)) as shop:
+        shop.start()
+        code, other = shop.add_items(2)
+        sku, other_sku = code.zfill(14), other.zfill(14)
+        types(code)
+        shop.wait_until(lambda: shop.on_hand(sku) == -1, "the scan counts")
+        os.write(keys, b"".join(input_records([Stroke(R, WINDOWS_KEY)])))
+        shop.wait_until(lambda: state_of(shop, "wedge") == "blocked", "it is blocked")
+        types(other)
+        shop.wait_until(lambda: alerts(shop), "the alert")
+        raised = alerts(shop)
+
+        shop.stop()
+        shop.start()  # a block outlives the daemon
+        shop.wait_until(lambda: state_of(shop, "wedge") == "blocked", "it is still blocked")
+        types(other)
+        time.sleep(0.5)
+        blocked_sales = shop.on_hand(other_sku)
+
+        shop.say("device", {"name": "wedge", "do": "confirm", "hardware": ""})
+        shop.wait_until(lambda: state_of(shop, "wedge") == "running", "one tap frees it")
+        types(other)
+        shop.wait_until(lambda: shop.on_hand(other_sku) == -1, "it counts again")
+        os.write(keys, b"".join(input_records([Stroke(R, WINDOWS_KEY)])))
+        shop.wait_until(lambda: state_of(shop, "wedge") == "muted", "now it is only muted")
+        types("SK/FREE")
+        shop.wait_until(lambda: state_of(shop, "wedge") == "running", "one code frees it", 5)
+
+        assert raised == [("device_blocked", "wedge", "critical", "open")]
+        assert blocked_sales == 0
+        assert ("device_blocked", "wedge", "critical", "closed") in alerts(shop)
+    os.close(keys)
