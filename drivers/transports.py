@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import ssl
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,7 @@ class EvdevTransport(FdTransport):
 
     def __init__(self, path: str, *, grab: bool = True) -> None:
         super().__init__(_open(path, os.O_RDONLY), path)
-        if not grab:
+        if not grab or not stat.S_ISCHR(os.fstat(self._fd).st_mode):  # a pipe has no other listeners
             return
         try:
             fcntl.ioctl(self._fd, EVIOCGRAB, 1)

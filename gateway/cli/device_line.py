@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple
 
-from drivers.contract import AnyReading, Asks, ConfigError, Decoder, DeviceGone, EventDriver, Garbled, Scan
+from drivers.contract import Asks, ConfigError, Decoder, DeviceGone, EventDriver
 from gateway.config import Device, Settings
 from gateway.errors import DeviceOrPermission, SettingsInvalid
-from gateway.stock.check_card import Arrival
+from gateway.listening import Piece
 
 POLL_S = 0.05
 LOOK_EVERY_S = 0.5  # at the second file, for values that make no event
@@ -19,13 +18,6 @@ class Heard(NamedTuple):
 
     device: str
     what: str
-
-
-class Piece(NamedTuple):
-    """What one read brought; no bytes: silence."""
-
-    now_s: float
-    data: bytes
 
 
 def overheard(settings: Settings, seconds: float) -> Iterator[Heard]:
@@ -86,17 +78,6 @@ def named(settings: Settings, name: str) -> Device:
     raise DeviceOrPermission(f'there is no device "{name}" in {settings.path.name}; there is {names}')
 
 
-def made(device: Device) -> tuple[Any, Any]:
-    """Its driver and its Config. Raises SettingsInvalid."""
-    from drivers.loading import load
-
-    try:
-        chosen = load(device.driver)
-        return chosen, chosen.Config(**device.options)
-    except ConfigError as error:
-        raise SettingsInvalid(f"{device.name}: {error}") from error
-
-
 def pieces_of(device: Device, chosen: Any, config: Any, seconds: float) -> Iterator[Piece]:
     """Open the device and read it for so long, asked as its decoder asks. Raises DeviceOrPermission."""
     if isinstance(chosen, EventDriver):
@@ -120,43 +101,3 @@ def pieces_of(device: Device, chosen: Any, config: Any, seconds: float) -> Itera
         raise DeviceOrPermission(f"{device.name}: {gone}") from gone
     finally:
         transport.close()
-
-
-def arrivals(chosen: Any, config: Any, pieces: Iterator[Piece]) -> Iterator[Arrival | None]:
-    """Each code as every keyboard layout would read it; None at each silence."""
-    decoders = {
-        layout: chosen.decoder(plain) for layout, plain in _in_every_layout(chosen.Config, config).items()
-    }
-    began_s: float | None = None
-    for now_s, data in pieces:
-        ended: dict[str, list[AnyReading]] = {}
-        for layout, decoder in decoders.items():
-            readings = decoder.feed(data, now_s) if data else decoder.idle(now_s)
-            ended[layout] = [one for one in readings if isinstance(one, Scan | Garbled)]
-        if data and began_s is None:
-            began_s = now_s
-        count = max(len(readings) for readings in ended.values())
-        for at in range(count):
-            scans = {
-                layout: readings[at]
-                for layout, readings in ended.items()
-                if at < len(readings) and isinstance(readings[at], Scan)
-            }
-            texts = {layout: scan.data for layout, scan in scans.items() if isinstance(scan, Scan)}
-            aims = [scan.aim for scan in scans.values() if isinstance(scan, Scan) and scan.aim]
-            yield Arrival(texts, aims[0] if aims else "", now_s, now_s - (began_s or now_s))
-        if count:
-            began_s = None
-        if not data:
-            yield None
-
-
-def _in_every_layout(shape: type[Any], config: Any) -> dict[str, Any]:
-    """Layout -> Config without prefix and suffix; one without a name for what is no keyboard."""
-    from drivers.keyboard_layouts import LAYOUTS
-
-    names = {field.name for field in fields(shape)}
-    plain = replace(config, **{name: "" for name in ("prefix", "suffix") if name in names})
-    choices = get_args(get_type_hints(shape)["layout"]) if "layout" in names else ()
-    keyboards = [choice for choice in choices if choice in LAYOUTS]
-    return {layout: replace(plain, layout=layout) for layout in keyboards} or {"": plain}

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from gateway.cli import config_option, examples, json_option
+from gateway.cli.device_setup import add, confirm, free, ignore, pair, sound
 
 if TYPE_CHECKING:
     import sqlite3
 
     from gateway.config import Settings
     from gateway.stock.check_card import Verdict
-
-QUIET_S = 2.0  # after the last code of the card
 
 
 @click.group(epilog=examples("storekeeper devices discover", "storekeeper devices list --json"))
@@ -120,8 +119,9 @@ def discover(config: Path | None, as_json: bool) -> None:
 )
 @click.argument("name", required=False)
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=86_400, help="Leave after so long.")
+@click.option("--raw", is_flag=True, help="The bytes as they come, and as what they are read. Needs NAME.")
 @config_option
-def monitor(name: str | None, seconds: float, config: Path | None) -> None:
+def monitor(name: str | None, seconds: float, raw: bool, config: Path | None) -> None:
     """What the daemon hears from a device, or from all: live, until Ctrl-C."""
     import time
 
@@ -129,11 +129,30 @@ def monitor(name: str | None, seconds: float, config: Path | None) -> None:
     from gateway.cli.opened import opened
 
     settings, _ = opened(config)
+    if raw and not name:
+        raise click.UsageError("--raw shows one device: name it")
     if name:
         named(settings, name)
+    if name and raw:
+        _raw(settings, name, seconds)
+        return
     for heard in overheard(settings, seconds):
         if name in (None, heard.device):
             click.echo(f"{time.strftime('%H:%M:%S')}  {heard.device:<18} {heard.what}")
+
+
+def _raw(settings: "Settings", name: str, seconds: float) -> None:
+    """Again and again, for a driver shows itself for a limited time only."""
+    import time
+
+    from gateway.listening import TAP_S, shown, tapped, told
+
+    until_s = time.monotonic() + seconds
+    while (left_s := until_s - time.monotonic()) > 0:
+        for piece in tapped(settings, name, min(left_s, TAP_S), aside=False):
+            if piece.data or piece.readings:
+                read = "; ".join(told(reading) for reading in piece.readings)
+                click.echo(f"{time.strftime('%H:%M:%S')}  {shown(piece.data):<50}  {read}".rstrip())
 
 
 @devices.command(epilog=examples("storekeeper devices test", "storekeeper devices test counter --seconds 10"))
@@ -205,24 +224,29 @@ def check_card(
 
 
 def _listened(name: str, seconds: float, config: Path | None) -> "Verdict":
-    """Until all three codes of the card arrived and nothing more comes, or the time is over."""
-    import time
+    """Until all three codes of the card arrived and nothing more comes, or the time is over.
 
-    from gateway.cli.device_line import arrivals, made, named, pieces_of
+    While the daemon runs its driver passes on what it reads, and books none of it.
+    """
+    from gateway.addresses import run_dir
+    from gateway.cli.device_line import named, pieces_of
     from gateway.config import find, load
-    from gateway.stock.check_card import Arrival, judge
+    from gateway.listening import made, tapped, verdicts
+    from gateway.stock.check_card import judge
 
-    device = named(load(find(config)).settings, name)
+    settings = load(find(config)).settings
+    device = named(settings, name)
     chosen, options = made(device)
     click.echo("Scan the two long codes, then the square one ...", err=True)
-    found: list[Arrival] = []
-    for arrival in arrivals(chosen, options, pieces_of(device, chosen, options, seconds)):
-        if arrival is not None:
-            found.append(arrival)
-            click.echo(f"{len(found)}: {next(iter(arrival.texts.values()), 'not read')!r}", err=True)
-        elif found and time.monotonic() - found[-1].at_s > QUIET_S and judge(found).is_complete:
-            break
-    return judge(found)
+    if (run_dir(settings) / "bus").exists():
+        pieces = tapped(settings, name, seconds, aside=True)
+    else:
+        pieces = pieces_of(device, chosen, options, seconds)
+    said = judge([])
+    for found, verdict in verdicts(device, pieces):
+        said = verdict
+        click.echo(f"{len(found)}: {next(iter(found[-1].texts.values()), 'not read')!r}", err=True)
+    return said
 
 
 def _told(verdict: "Verdict") -> list[str]:
@@ -284,13 +308,18 @@ def replay(ctx: click.Context, name: str, file: BinaryIO, config: Path | None) -
 def _as_set_up(name: str, config: Path | None) -> tuple[str, tuple[str, ...]]:
     """A device's driver, and those of its options that are not the default, as `--set` takes them."""
     from drivers.loading import options_of
-    from gateway.cli.device_line import made, named
+    from gateway.cli.device_line import named
     from gateway.config import find, load
+    from gateway.listening import made
 
     device = named(load(find(config)).settings, name)
     defaults = {option.name: option.default for option in options_of(made(device)[0])}
     changed = {key: value for key, value in device.options.items() if value != defaults.get(key)}
     return device.driver, tuple(f"{key}={value}" for key, value in changed.items())
+
+
+for command in (pair, add, ignore, confirm, free, sound):
+    devices.add_command(command)
 
 
 def rows_of(settings: "Settings", ledger: "sqlite3.Connection") -> list[dict[str, Any]]:

@@ -142,3 +142,54 @@ def test_discovery_needs_no_settings_and_opens_nothing() -> None:
 
     assert command.returncode == 0, errors
     assert isinstance(json.loads(said), list)
+
+
+def test_the_card_is_read_while_the_daemon_runs_and_nothing_of_it_is_booked(tmp_path: Path) -> None:
+    with open_shop(tmp_path, scanners=("counter",)) as shop:
+        shop.start()
+        command = storekeeper(
+            "check-card", "--listen", "counter", "--json", "--seconds", "20", "-c", str(shop.config)
+        )
+        assert command.stderr is not None
+        assert "Scan the two long codes" in command.stderr.readline()
+        time.sleep(1.0)
+        for code in (f"]C0{HALVES[0]}", f"]C0{HALVES[1]}", f"]d2{GS1}"):
+            shop.ports["counter"].scan(code)
+            time.sleep(0.1)
+        said, _ = command.communicate(timeout=20)
+        parked = shop.rows("SELECT count(*) FROM parked")
+        (code,) = shop.add_items(1)
+        shop.ports["counter"].scan(code)
+        shop.wait_until(lambda: shop.on_hand(code.zfill(14)) == -1, "it counts again")
+
+    verdict = json.loads(said)
+    assert (verdict["aim"], verdict["separator"], command.returncode) == (True, "kept", 0)
+    assert parked == [(0,)]
+
+
+def test_bytes_and_what_they_are_read_as_are_shown_while_they_are_booked(tmp_path: Path) -> None:
+    with open_shop(tmp_path, scanners=("counter",)) as shop:
+        shop.start()
+        (code,) = shop.add_items(1)
+        command = storekeeper("monitor", "counter", "--raw", "--seconds", "4", "-c", str(shop.config))
+        time.sleep(2)
+        shop.ports["counter"].scan(code)
+        said, _ = command.communicate(timeout=30)
+        shop.wait_until(lambda: shop.on_hand(code.zfill(14)) == -1, "it counts")
+
+    assert f"{code}␍␊" in said
+    assert said.rstrip().endswith(f"  {code}")
+
+
+def test_a_device_is_made_to_sound_and_one_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with open_shop(tmp_path, scanners=("counter",)) as shop:
+        shop.start()
+        heard = storekeeper("sound", "counter", "-c", str(shop.config))
+        heard.communicate(timeout=30)
+        tone = shop.ports["counter"].hear()
+        other = storekeeper("sound", "door", "-c", str(shop.config))
+        _, errors = other.communicate(timeout=30)
+
+    assert heard.returncode == 0
+    assert tone is not None and tone.startswith("mode")
+    assert (other.returncode, "door is not running" in errors) == (5, True)
