@@ -23,6 +23,8 @@ def forecast(ctx: click.Context, code: str, days: int, config: Path | None, as_j
 
     from gateway.cli.opened import forecasts, opened
     from gateway.ledger import queries
+    from gateway.ledger.forecasts import forecast as expected
+    from gateway.ledger.forecasts import forecast_note
 
     settings, ledger = opened(config)
     sku = queries.sku_of(ledger, code)
@@ -31,8 +33,8 @@ def forecast(ctx: click.Context, code: str, days: int, config: Path | None, as_j
         ctx.exit(1)
     store = forecasts(settings)
     tomorrow = datetime.now(ZoneInfo(settings.shop.timezone)).date() + timedelta(days=1)
-    rows = queries.forecast(store, sku, tomorrow.isoformat(), days) if store else []
-    note = queries.forecast_note(store, sku) if store else None
+    rows = expected(store, sku, tomorrow.isoformat(), days) if store else []
+    note = forecast_note(store, sku) if store else None
     if as_json:
         import json
         from dataclasses import asdict

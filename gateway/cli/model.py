@@ -19,14 +19,14 @@ def model() -> None:
 def status(ctx: click.Context, config: Path | None, as_json: bool) -> None:
     """The versions with their errors beside that of the simple rule, and the last decisions in words."""
     from gateway.cli.opened import forecasts, opened
-    from gateway.ledger import queries
+    from gateway.ledger.forecasts import model_status
 
     settings, _ = opened(config)
     store = forecasts(settings)
     if store is None:
         click.echo("there is no forecast yet: it is made at night from what was sold", err=True)
         ctx.exit(1)
-    found = queries.model_status(store)
+    found = model_status(store)
     if as_json:
         import json
         from dataclasses import asdict

@@ -4,8 +4,9 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
-from gateway.ledger import queries
-from gateway.ledger.queries import ForecastNote, Item
+from gateway.ledger import forecasts
+from gateway.ledger.forecasts import ForecastNote
+from gateway.ledger.queries import Item
 from gateway.web.face import Reader
 from gateway.web.today import sold_by_day
 
@@ -55,8 +56,8 @@ def expected(reader: Reader, sku: str, from_day: date) -> tuple[list[Expected], 
     if store is None:
         return [], None
     try:
-        rows = queries.forecast(store, sku, from_day.isoformat(), EXPECTED_DAYS)
-        note = queries.forecast_note(store, sku)
+        rows = forecasts.forecast(store, sku, from_day.isoformat(), EXPECTED_DAYS)
+        note = forecasts.forecast_note(store, sku)
     except sqlite3.Error:
         reader.face.forget()
         return [], None
