@@ -18,7 +18,7 @@ install = $(PYTHON) -m venv $(VENV) && \
     $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 endif
 
-.PHONY: run test lint bench soak lock clean python
+.PHONY: run test lint bench lab soak lock clean python
 
 run: $(VENV)/.run-installed
 	$(BIN)/storekeeper demo
@@ -34,6 +34,10 @@ lint: $(VENV)/.dev-installed
 
 bench: $(VENV)/.dev-installed
 	$(BIN)/python -m bench
+
+# A Debian guest under QEMU, the real kernel drivers, power cuts: docs/lab.md. Root; about half an hour.
+lab: $(VENV)/.dev-installed
+	nice -n 19 $(BIN)/python -m tests.lab
 
 soak: $(VENV)/.dev-installed
 	SOAK=1 $(BIN)/python -m pytest -m "soak or not soak" -rA --capture=tee-sys

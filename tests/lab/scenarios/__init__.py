@@ -1,0 +1,14 @@
+"""A module a scenario: its first line says what is shown, `run(bench)` yields the lines of the table."""
+
+from types import ModuleType
+
+from tests.lab.scenarios import bad_usb, boot, equal_scanners, replug, serial_line, wedge_scan
+
+SCENARIOS: dict[str, ModuleType] = {
+    "boot": boot,
+    "wedge_scan": wedge_scan,
+    "serial_line": serial_line,
+    "replug": replug,
+    "equal_scanners": equal_scanners,
+    "bad_usb": bad_usb,
+}

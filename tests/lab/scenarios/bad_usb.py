@@ -1,0 +1,50 @@
+"""BadUSB: an unknown keyboard that types is never read; a known one that types no scanner's keys is muted."""
+
+import time
+from collections.abc import Iterator
+
+from tests.lab.bench import CODES, Bench, Result, open_shop, sold, states, wait_for_devices
+from tests.lab.guest import wait_until
+from tests.lab.scanners import Wedge, wedge_device
+
+KNOWN = "/dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_KNOWN-event-kbd"
+UNKNOWN = "/dev/input/by-id/usb-QEMU_QEMU_USB_Keyboard_STRANGER-event-kbd"
+
+
+def run(bench: Bench) -> Iterator[Result]:
+    guest = bench.guest
+    known = Wedge(guest, "known", "seat-a", 1, "KNOWN")
+    stranger = Wedge(guest, "stranger", "seat-b", 2, "STRANGER")
+    known.plug()
+    open_shop(guest, wedge_device("till", KNOWN))
+    wait_for_devices(guest, "till")
+    before = guest.rows("SELECT max(seq) FROM movement")
+    stranger.plug()
+    wait_until(lambda: guest.try_run(f"test -e {UNKNOWN}")[0] == 0, "the kernel has the stranger", 30)
+
+    stranger.press("meta_l", "r")
+    stranger.press("ctrl", "alt", "t")
+    for code in CODES[:5]:
+        stranger.scan(code)
+    time.sleep(3.0)
+    after = guest.rows("SELECT max(seq) FROM movement")
+    readers = [reader for reader in guest.call("keyboards.readers", path=UNKNOWN) if "storekeeper" in reader]
+    yield Result(
+        "BadUSB: keys of an unknown keyboard",
+        f"{len(CODES[:5])} codes typed, nothing booked, {len(readers)} of our processes read it",
+        before == after and not readers,
+    )
+
+    known.press("meta_l", "r")
+    wait_until(lambda: states(guest).get("till") == "muted", "the till's scanner is muted", 30)
+    known.scan(CODES[5])
+    wait_for_devices(guest, "till", timeout_s=30)
+    known.scan(CODES[6])
+    wait_until(lambda: CODES[6] in sold(guest, "till"), "its next scan after 10 s", 30)
+    yield Result(
+        "BadUSB: a known scanner that presses the Windows key",
+        "muted with its reason, 10 s later a scan counts again",
+        CODES[5] not in sold(guest, "till"),
+    )
+    known.unplug()
+    stranger.unplug()
