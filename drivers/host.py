@@ -3,7 +3,6 @@
 Back-off, sequence numbers, heartbeats and health are here; a driver has none of them.
 """
 
-import contextlib
 import os
 import queue
 import random
@@ -15,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import zmq
-
+from drivers.breath import Breath
 from drivers.bus import NOT_UNDERSTOOD, Answered, Command, Late, Outlet, Status
 from drivers.contract import (
     RAW_BYTES_MAX,
@@ -134,8 +132,6 @@ class Host:
         self._tap: Tap | None = None  # while somebody looks at what the device sends
         self._tones_wanted = 0  # by a person who wants to hear which device this is
         self._steady = Steady()
-        self._poller = zmq.Poller()
-        self._poller.register(outlet.socket, zmq.POLLIN)
         self._announced = True  # until the core's answer to our hello comes
         self._owed: list[Outcome] = []  # of earlier runs: to be voiced as soon as the device is there
         outlet.hello(voiced.earlier)
@@ -197,13 +193,12 @@ class Host:
         replies: dict[int, queue.SimpleQueue[Outcome]] = {}
         thread = threading.Thread(target=run, name="driver", daemon=True)
         thread.start()
-        self._poller.register(wake, zmq.POLLIN)
+        self._outlet.watch(wake)
         self.state("running")
         while thread.is_alive() and not self._stop.is_set():
-            self._poller.poll(int(QUIET_POLL_S * 1000))
-            now_s = time.monotonic()
-            with contextlib.suppress(BlockingIOError):
+            if wake in self._outlet.wait(QUIET_POLL_S):
                 os.eventfd_read(wake)
+            now_s = time.monotonic()
             while not self._outlet.full and not calls.empty():
                 reading, reply = calls.get_nowait()
                 if offered := self._take([reading], now_s):
@@ -221,7 +216,7 @@ class Host:
         """Wait a moment for the last acknowledgements."""
         deadline_s = time.monotonic() + LEAVE_WITHIN_S
         while self._outlet.waiting and time.monotonic() < deadline_s:
-            self._outlet.socket.poll(50)
+            self._outlet.wait(LEAVE_WITHIN_S / 10)
             self._talk(time.monotonic())
         self._till.leave()
         _linger(self._outlet)
@@ -232,7 +227,8 @@ class Host:
         asks = decoder if isinstance(decoder, Asks) else None
         voices = decoder if isinstance(decoder, Voices) else None
         last_chunk_s = idle_s = time.monotonic()
-        listening = False
+        breath = Breath(getattr(transport, "is_kept", False))
+        watched = has_asked = False
 
         def voice(outcome: Outcome) -> None:
             if voices and (beep := voices.voice(outcome)):
@@ -240,40 +236,43 @@ class Host:
 
         try:
             while not self._stop.is_set():
-                if fd >= 0 and listening == self._outlet.full:
-                    listening = not listening
-                    self._poller.register(fd, zmq.POLLIN) if listening else self._poller.unregister(fd)
                 now_s = time.monotonic()
                 if asks and (request := asks.pending_bytes(now_s)):
+                    breath.asked()
+                    has_asked = True
                     transport.write(request)
-                ready = dict(self._poller.poll(self._sleep_ms(now_s - last_chunk_s, asks is not None, fd)))
+                listens = not self._outlet.full and now_s >= breath.until_s
+                if fd >= 0 and listens != watched:
+                    watched = listens
+                    self._outlet.watch(fd) if watched else self._outlet.unwatch(fd)
+                quiet_s = now_s - last_chunk_s
+                sleep_s = _sleep_s(quiet_s, asks is not None or fd < 0)
+                if now_s < breath.until_s and not has_asked:
+                    sleep_s = breath.until_s - now_s
+                ready = self._outlet.wait(sleep_s)
                 now_s = time.monotonic()
-                chunk = transport.read(0) if self._may_read(ready, fd) else b""
+                chunk = transport.read(0) if listens and (fd < 0 or fd in ready) else b""
                 if chunk and self._trust.is_blocked:
                     self._counts["blocked"] += 1  # kept from everybody else, and read by nobody
                 elif chunk:
                     last_chunk_s = idle_s = now_s
-                    self._take(decoder.feed(chunk, now_s), now_s, chunk)
-                elif not self._outlet.full and now_s - idle_s >= IDLE_AFTER_S:
-                    idle_s = now_s  # while the outlet is full nobody reads: that is no silence of the line
+                    readings = decoder.feed(chunk, now_s)
+                    breath.took(readings, now_s)
+                    self._take(readings, now_s, chunk)
+                elif listens and now_s - idle_s >= IDLE_AFTER_S:
+                    idle_s = now_s  # while nobody reads, silence is not that of the line
                     self._take(decoder.idle(now_s), now_s)
                 if answers := self._talk(now_s):
+                    if not self._outlet.waiting:
+                        breath.answered()
                     heard = [one.outcome for one in answers if _is_of_a_person(one.reading)]
                     if voices and (beeps := b"".join(map(voices.voice, heard))):
                         transport.write(beeps)
                     self._voiced.through(self._outlet.settled_through)
                 self._voice_what_is_owed(voice)
         finally:
-            if listening:
-                self._poller.unregister(fd)
-
-    def _may_read(self, ready: dict[Any, int], fd: int) -> bool:
-        return not self._outlet.full and (fd < 0 or fd in ready)
-
-    def _sleep_ms(self, quiet_s: float, asked: bool, fd: int) -> int:
-        if quiet_s < IDLE_FOR_S:
-            return int(IDLE_AFTER_S * 1000)
-        return int((ASK_POLL_S if asked or fd < 0 else QUIET_POLL_S) * 1000)
+            if watched:
+                self._outlet.unwatch(fd)
 
     def _take(self, readings: list[AnyReading], now_s: float, chunk: bytes = b"") -> list[AnyReading]:
         """Count, heed and offer them; what was offered, which may be less, or another reading in its place."""
@@ -326,7 +325,7 @@ class Host:
     def _talk(self, now_s: float) -> list[Answered]:
         """Send, hear, give feedback, keep the heartbeat."""
         self._outlet.flush(now_s)
-        answers, others = self._outlet.receive(now_s)
+        answers, others = ([], []) if self._outlet.heard_all else self._outlet.receive(now_s)
         answers = [_with_subject(answer) for answer in answers]
         for answer in answers:
             if _is_of_a_person(answer.reading):
@@ -408,8 +407,15 @@ class Host:
         """Sleep, but go on hearing acknowledgements and sending heartbeats."""
         until_s = time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0 and not self._stop.is_set():
-            self._poller.poll(int(left_s * 1000) + 1)
+            self._outlet.wait(left_s)
             self._talk(time.monotonic())
+
+
+def _sleep_s(quiet_s: float, is_asked: bool) -> float:
+    """How long the process may sleep when the device says nothing."""
+    if quiet_s < IDLE_FOR_S:
+        return IDLE_AFTER_S
+    return ASK_POLL_S if is_asked else QUIET_POLL_S
 
 
 def _is_of_a_person(reading: AnyReading) -> bool:
@@ -447,5 +453,4 @@ def _folder_of(bus_address: str) -> Path | None:
 
 def _linger(outlet: Outlet) -> None:
     """Let the last message reach the core before the process ends."""
-    outlet.socket.setsockopt(zmq.LINGER, 200)
-    outlet.close()
+    outlet.close(linger_ms=200)

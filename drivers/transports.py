@@ -22,7 +22,11 @@ WRITE_WITHIN_S = 5.0  # a full buffer of 4 KiB drains in that time at 9600 baud
 class FdTransport:
     """Whatever reads and writes by file descriptor: a tty, an event device, a hidraw node, a socket."""
 
+    is_kept = False  # of an input device the kernel keeps 64 events: not even a whole code
+
     def __init__(self, fd: int, name: str) -> None:
+        """Takes `fd` over, and sets it so that reading and writing never wait."""
+        os.set_blocking(fd, False)
         self._fd = fd
         self._name = name
 
@@ -30,8 +34,7 @@ class FdTransport:
         return self._fd
 
     def read(self, timeout_s: float) -> bytes:
-        readable, _, _ = select.select([self._fd], [], [], timeout_s)
-        if not readable:
+        if timeout_s > 0 and not select.select([self._fd], [], [], timeout_s)[0]:
             return b""
         try:
             chunk = os.read(self._fd, READ_BYTES_MAX)
@@ -47,10 +50,11 @@ class FdTransport:
         view = memoryview(data)
         try:
             while view:
-                _, writable, _ = select.select([], [self._fd], [], WRITE_WITHIN_S)
-                if not writable:
-                    raise DeviceGone(f"{self._name}: does not take what it is sent")
-                view = view[os.write(self._fd, view) :]
+                try:
+                    view = view[os.write(self._fd, view) :]
+                except BlockingIOError as error:
+                    if not select.select([], [self._fd], [], WRITE_WITHIN_S)[1]:
+                        raise DeviceGone(f"{self._name}: does not take what it is sent") from error
         except OSError as error:
             raise DeviceGone(f"{self._name}: {os.strerror(error.errno or 0)}") from error
 
@@ -61,6 +65,8 @@ class FdTransport:
 class SerialTransport(FdTransport):
     """A serial line through pyserial, opened exclusive: two readers on one port eat each other's bytes."""
 
+    is_kept = True
+
     def __init__(
         self, port: str, baud: int, *, bytesize: int = 8, parity: str = "N", stopbits: float = 1
     ) -> None:
@@ -70,7 +76,14 @@ class SerialTransport(FdTransport):
             raise ConfigError("port is empty; set it to the device's lasting name, /dev/serial/by-id/...")
         try:
             self._serial = serial.Serial(
-                port, baud, bytesize=bytesize, parity=parity, stopbits=stopbits, timeout=0, exclusive=True
+                port,
+                baud,
+                bytesize=bytesize,
+                parity=parity,
+                stopbits=stopbits,
+                timeout=0,
+                inter_byte_timeout=0,  # VMIN 1: a line without bytes is told from one that was closed
+                exclusive=True,
             )
         except serial.SerialException as error:
             raise _refused(port, error.errno, error) from error
@@ -107,6 +120,8 @@ class HidrawTransport(FdTransport):
 
 class TcpTransport:
     """A network reader; `tls` wraps the connection and checks the peer's certificate against `ca_file`."""
+
+    is_kept = True
 
     def __init__(self, host: str, port: int, *, tls: bool = False, ca_file: str = "") -> None:
         self._name = f"{host}:{port}"

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.bus import (
+    COMPANY_S,
     READINGS_PER_MESSAGE_MAX,
     RESEND_AFTER_S,
     UNACKNOWLEDGED_MAX,
@@ -227,3 +228,58 @@ def test_greetings_and_every_kind_of_reading_survive_the_way(line):
     line.inlet.send(line.peer, Late([Outcome("late", "booked 14:32:07", "4006381333931")]))
     time.sleep(0.01)
     assert line.outlet.receive(10.0)[1] == [Late([Outcome("late", "booked 14:32:07", "4006381333931")])]
+
+
+def test_a_scanner_by_itself_is_answered_at_once_however_fast_it_is(line):
+    for number in range(1, 21):
+        line.outlet.offer([Scan(str(number))], time.monotonic())
+        line.outlet.flush(time.monotonic())
+        asked_s = time.monotonic()
+        assert line.inlet.wait(1.0)
+        waited_s = time.monotonic() - asked_s
+        line.inlet.receive()
+
+        assert waited_s < COMPANY_S
+
+
+def test_scanners_that_are_faster_than_people_share_a_commit():
+    line = Line()
+    other = Outlet(line.address, "stockroom", "b2")
+    looks = []
+    try:
+        for number in range(1, 21):
+            for outlet in (line.outlet, other):
+                outlet.offer([Scan(str(number))], time.monotonic())
+                outlet.flush(time.monotonic())
+            assert line.inlet.wait(1.0)
+            looks.append(time.monotonic())
+            while line.inlet.receive() is not None:
+                pass
+    finally:
+        other.close()
+        line.close()
+
+    assert looks[-1] - looks[-11] >= 10 * COMPANY_S
+
+
+def test_the_bus_and_a_device_are_waited_for_together(line):
+    read, write = os.pipe()
+    line.outlet.watch(read)
+    line.outlet.receive(0.0)
+    assert line.outlet.wait(0.01) == []
+
+    os.write(write, b"x")
+    assert line.outlet.wait(5.0) == [read]
+    line.outlet.unwatch(read)
+
+    line.outlet.offer(codes(1), 10.0)
+    line.outlet.flush(10.0)
+    line.arrived()
+    line.outlet.receive(10.0)
+    line.answer("b1", 1, OK)
+    assert line.outlet.wait(5.0) == []
+    assert not line.outlet.heard_all
+    assert [one.outcome for one in line.outlet.receive(10.1)[0]] == [OK]
+
+    os.close(read)
+    os.close(write)
