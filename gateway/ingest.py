@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -35,15 +34,15 @@ from drivers.bus import (
 from drivers.contract import AnyReading, Document, Garbled, Humidity, Outcome, Scan, Temperature, Weight
 from gateway import care
 from gateway.config import Device, Settings
+from gateway.documents import NEGATIVE, TypedScan, understood
 from gateway.interpret import Effect, Moment, interpret
-from gateway.ledger.master import Statement, document_answered, name_code, parked_is, upsert_item
+from gateway.ledger.master import document_answered, parked_is
 from gateway.ledger.runs import Run, Runs, forget_earlier
 from gateway.ledger.shelves import LedgerShelves
 from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import UNDO_ROWS_MAX, AlertClosed, AlertRaised, Batch, NotRecording, Seen, Writer
 from gateway.rounds import rounds
-from gateway.stock.counts import corrections
-from gateway.stock.movements import VIRTUAL, Draft, reversal
+from gateway.stock.movements import Draft
 from gateway.stock.stations import HOME_AFTER_S, MODES, Station
 
 READINGS_PER_COMMIT_MAX = 256
@@ -261,148 +260,112 @@ class Ingest:
             if now < 0 <= was:
                 text = f"{draft.sku}: {now} at {location}, please count"
                 text = outcome.text if outcome.code == "negative" else text
-                batch.alerts.append(AlertRaised("negative_stock", subject, "warning", text))
+                batch.alerts.append(AlertRaised(NEGATIVE, subject, "warning", text))
             elif was < 0 <= now:
-                batch.alerts.append(AlertClosed("negative_stock", subject))
+                batch.alerts.append(AlertClosed(NEGATIVE, subject))
         return seq
 
     def _document_once(
         self, round_: Round, document: Document, delivery: Delivery, at: int, idem: str
     ) -> tuple[Outcome, bool]:
         """The same external id twice is the same document, whoever sends it again and after whatever restart."""
-        device, batch = delivery.device, round_.batch
+        device, external_id = delivery.device, document.external_id
         row = self._writer.connection.execute(
-            "SELECT code, text FROM document_seen WHERE device = ? AND external_id = ?",
-            (device, document.external_id),
+            "SELECT code, text FROM document_seen WHERE device = ? AND external_id = ?", (device, external_id)
         ).fetchone()
         if row:
             return Outcome(*row), False
         try:
-            outcome, kept = self._document(round_, document, device, delivery.ages_ms[at], idem)
+            if document.kind == "scan":
+                body = msgspec.convert(document.body, TypedScan, strict=False)
+                outcome, kept = self._scan_for(round_, body, device, delivery.ages_ms[at], idem)
+            elif document.kind in care.KINDS:
+                outcome, kept = self._word(document, round_.batch)
+            else:
+                outcome, kept = self._carry_out_document(round_, document, device, idem)
         except sqlite3.OperationalError:
             raise  # the disk
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, sqlite3.Error) as error:
-            text = f'this document of kind "{document.kind}" makes no sense: {error!r}'  # a peer's bytes
+            text = f'this document of kind "{document.kind}" makes no sense: {error}'  # a peer's bytes
             return Outcome("refused", text), False
-        if outcome.code not in ("refused", "not_recording", "shown"):
-            if batch.empty:  # it committed on its way: what follows begins after that
-                batch = round_.batch = self._writer.batch()
-            batch.statements += document_answered(
-                device, document.external_id, batch.stamp.wall_us, outcome.code, outcome.text
+        if kept:
+            round_.batch.statements += document_answered(
+                device, external_id, round_.batch.stamp.wall_us, outcome
             )
-            kept = True
         return outcome, kept
 
-    def _document(
-        self, round_: Round, document: Document, device: str, age_ms: int, idem: str
+    def _carry_out_document(
+        self, round_: Round, document: Document, device: str, idem: str
     ) -> tuple[Outcome, bool]:
-        """What a page, a command or a connector says. Alone in its round, so it may commit on its way."""
-        body, batch = document.body, round_.batch
-        match document.kind:
-            case "scan":
-                return self._scan_for(round_, body, device, age_ms, idem)
-            case "undo":
-                booked = self._shelves.booking(int(body.get("seq", 0)))
-                if not booked:
-                    text = f"movement {body.get('seq')} is not there or was taken back already"
-                    return Outcome("refused", text), False
-                ((seq, movement),) = booked
-                draft = reversal(movement, seq, occurred_us=batch.stamp.wall_us, origin="person")
-                outcome = Outcome("undo", f"taken back: {movement.kind} of {movement.quantity}")
-                self._book(batch, draft, device, f"{idem}/0", outcome)
-                return outcome, True
-            case "count":
-                return self._count(round_, body, device, idem)
-            case "items":
-                return self._write_master(
-                    [one for row in body["rows"] for one in upsert_item(row, batch.stamp.wall_us)],
-                    f"{len(body['rows'])} items",
-                )
-            case "name_code":
-                code = str(body["code"])
-                sku = str(body.get("sku") or code)
-                named: list[Statement] = []
-                if "name" in body:
-                    named = upsert_item({**body, "sku": sku}, batch.stamp.wall_us)
-                return self._write_master([*named, name_code(code, sku)], f"{code} has a name")
-            case "dismiss_parked":
-                batch.statements.append(
-                    (
-                        "UPDATE parked SET state = 'dismissed' WHERE code = ? AND state = 'parked'",
-                        (str(body["code"]),),
-                    )
-                )
-                return OK, True
-            case "alert":
-                state = {"ack": "ack", "snooze": "ack", "close": "closed"}[str(body["do"])]
-                batch.statements.append(("UPDATE alert SET state = ? WHERE id = ?", (state, int(body["id"]))))
-                return OK, True
-            case kind if kind in care.KINDS:
-                outcome, word = care.heed(kind, body, batch)
-                if word and (peer := self._peers.get(str(body["name"]))):
-                    self._inlet.send(peer, word)
-                elif outcome.code == "shown" and word:
-                    outcome = Outcome("refused", f"{body['name']} is not running")
-                return outcome, outcome.code == "ok"
-        return Outcome("refused", f'nobody here understands a document of kind "{document.kind}"'), False
-
-    def _count(self, round_: Round, body: dict[str, Any], device: str, idem: str) -> tuple[Outcome, bool]:
-        """Somebody counted one item at one place, and typed the number."""
-        sku, location, counted = str(body["sku"]), str(body["location"]), int(body["quantity"])
-        if counted < 0 or location in VIRTUAL or not self._shelves.is_item(sku):
-            return Outcome(
-                "refused", f"{counted} of {sku} at {location} is nothing that can be counted"
-            ), False
+        """Alone in its round, so it may commit on its way: what was parked is booked once its items are there."""
         batch = round_.batch
-        before = self._shelves.on_hand(sku, location)
-        drafts = corrections(
-            sku, location, self._shelves.lots(sku, location), counted, occurred_us=batch.stamp.wall_us
+        meaning = understood(
+            document.kind, document.external_id, document.body, self._shelves, batch.stamp.wall_us
         )
-        text = f"counted {counted}, expected {before}"
+        outcome = meaning.outcome
+        if outcome.code == "refused":
+            return outcome, False
+        batch.statements += meaning.statements
+        batch.alerts += meaning.alerts
+        if meaning.items_changed:
+            batch.statements += document_answered(device, document.external_id, batch.stamp.wall_us, outcome)
+            if problem := self._commit(batch):
+                return problem, False
+            self._shelves.forget(self._writer.connection)
+            booked = self._book_parked()
+            round_.batch = self._writer.batch()
+            return replace(
+                outcome, text=f"{outcome.text}; {booked} parked scans booked"
+            ) if booked else outcome, False
         seq = 0
-        for part, draft in enumerate(drafts):
-            seq = self._book(batch, draft, device, f"{idem}/{part}", Outcome("ok", text))
-        batch.alerts.append(AlertClosed("negative_stock", f"{sku}@{location}"))
-        round_.events.append(
-            Event(device, "ok", text, sku, batch.stamp.wall_us, seq, sku, counted - before, counted, "count")
-        )
-        return Outcome("ok", text, sku), True
+        for part, draft in enumerate(meaning.drafts):
+            seq = self._book(batch, draft, device, f"{idem}/{part}", outcome)
+        if meaning.sku:
+            event = Event(
+                device,
+                "ok",
+                outcome.text,
+                meaning.sku,
+                batch.stamp.wall_us,
+                seq,
+                meaning.sku,
+                meaning.change,
+                meaning.left,
+                document.kind,
+            )
+            round_.events.append(event)
+        return outcome, True
+
+    def _word(self, document: Document, batch: Batch) -> tuple[Outcome, bool]:
+        """To a device, or about one."""
+        outcome, word = care.heed(document.kind, document.body, batch)
+        if word and (peer := self._peers.get(str(document.body["name"]))):
+            self._inlet.send(peer, word)
+        elif outcome.code == "shown" and word:
+            return Outcome("refused", f"{document.body['name']} is not running"), False
+        return outcome, outcome.code == "ok"
 
     def _scan_for(
-        self, round_: Round, body: dict[str, object], device: str, age_ms: int, idem: str
+        self, round_: Round, typed: TypedScan, device: str, age_ms: int, idem: str
     ) -> tuple[Outcome, bool]:
         """A code typed on a page or a command line, as if the station `device` had scanned it."""
-        station = self._station(str(body.get("device") or device))
-        if body.get("mode"):
-            if body["mode"] not in MODES.values():
-                text = f"{body['mode']!r} is no mode; use one of: {', '.join(MODES.values())}"
+        station = self._station(typed.device or device)
+        if typed.mode:
+            if typed.mode not in MODES.values():
+                text = f"{typed.mode!r} is no mode; use one of: {', '.join(MODES.values())}"
                 return Outcome("refused", text), False
-            station = replace(station.home(), mode=str(body["mode"]))
+            station = replace(station.home(), mode=typed.mode)
         moment = self._moment(round_, station.device, age_ms)
-        if body.get("qty"):
-            station = replace(station, next_quantity=int(str(body["qty"])), next_quantity_s=moment.now_s)
-        aim = body.get("aim")
-        scan = Scan(str(body.get("code", "")), str(aim) if aim else None)
-        self._last_scan[station.device] = (
-            "",
-            moment.now_s,
-        )  # the station is in use; a typed code never bounces
+        if typed.qty:
+            station = replace(station, next_quantity=typed.qty, next_quantity_s=moment.now_s)
+        scan = Scan(typed.code, typed.aim or None)
+        self._last_scan[station.device] = ("", moment.now_s)  # it is in use; a typed code never bounces
         if scan.data == "SK/UNDO" and (parked := self._shelves.last_parked(station.device)):
             return self._forget_parked(round_, station, parked)
         effect = interpret(scan, station, self._shelves, moment)
-        if body.get("mode"):  # for this one scan only
+        if typed.mode:  # for this one scan only
             effect = replace(effect, station=self._station(station.device))
         return self._carry_out(round_, effect, scan, device, idem)
-
-    def _write_master(self, statements: list[Statement], text: str) -> tuple[Outcome, bool]:
-        """Items first, then what was parked under their codes, with its own time."""
-        batch = self._writer.batch()
-        batch.statements += statements
-        if problem := self._commit(batch):
-            return problem, False
-        self._shelves.forget(self._writer.connection)
-        booked = self._book_parked()
-        return Outcome("ok", f"{text}; {booked} parked scans booked" if booked else text), False
 
     def _book_parked(self) -> int:
         """Every parked scan whose code has a name by now."""

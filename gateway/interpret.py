@@ -139,6 +139,9 @@ def _item(
     coded, known = found[0]
     if station.mode == "look":
         return _look(known.item, station, shelves, moment)
+    if known.item.blocked and station.mode == "sell":
+        text = f"{known.item.name} is blocked: {known.item.blocked}. Take it off the shelf"
+        return Effect(Outcome("refused", text), station, sku=known.item.sku)
     if not known.item.stocked:
         return Effect(Outcome("shown", f"{known.item.name}: not kept in stock"), station, sku=known.item.sku)
     quantity, origin = _quantity(coded, known, station, moment)
@@ -171,7 +174,8 @@ def _look(item: Item, station: Station, shelves: Shelves, moment: Moment) -> Eff
     lots = shelves.lots(item.sku, station.location)
     left = sum(lot.quantity for lot in lots)
     dates = sorted(lot.expires_on for lot in lots if lot.expires_on and lot.quantity > 0)
-    parts = [f"{left} here"]
+    parts = [f"BLOCKED: {item.blocked}"] if item.blocked else []
+    parts.append(f"{left} here")
     if item.place:
         parts.append(f"shelf {item.place}")
     if item.price_minor is not None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drivers.contract import Outcome
+
 DOCUMENT_SEEN_DAYS = 90
 
 Statement = tuple[str, Sequence[object]]
@@ -58,12 +60,12 @@ def name_code(code: str, sku: str, units: int = 1) -> Statement:
     )
 
 
-def document_answered(device: str, external_id: str, now_us: int, code: str, text: str) -> list[Statement]:
+def document_answered(device: str, external_id: str, now_us: int, outcome: Outcome) -> list[Statement]:
     """Remember what became of a document; what is older than a sender's patience is forgotten."""
     return [
         (
             "INSERT OR IGNORE INTO document_seen VALUES (?, ?, ?, ?, ?)",
-            (device, external_id, now_us, code, text),
+            (device, external_id, now_us, outcome.code, outcome.text),
         ),
         ("DELETE FROM document_seen WHERE wall_us < ?", (now_us - DOCUMENT_SEEN_DAYS * 86_400_000_000,)),
     ]

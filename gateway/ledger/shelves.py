@@ -106,14 +106,14 @@ class LedgerShelves:
 
     def _find_code(self, code: str) -> Known | None:
         row = self.ledger.execute(
-            """SELECT sku, name, unit, price_minor, cost_minor, place, stocked, low_units, units
+            """SELECT sku, name, unit, price_minor, cost_minor, place, stocked, low_units, blocked, units
                FROM code JOIN item USING (sku) WHERE code = ?""",
             (code,),
         ).fetchone()
         if row is None:
             return None
-        sku, name, unit, price_minor, cost_minor, place, stocked, low_units, units = row
-        item = Item(sku, name, unit, price_minor, cost_minor, place, bool(stocked), low_units)
+        sku, name, unit, price_minor, cost_minor, place, stocked, low_units, blocked, units = row
+        item = Item(sku, name, unit, price_minor, cost_minor, place, bool(stocked), low_units, blocked)
         return Known(item, units)
 
 

@@ -15,6 +15,7 @@ class Item:
     place: str = ""
     stocked: bool = True  # False: bag, fee, voucher
     low_units: int | None = None
+    blocked: str = ""  # why it may not be sold: the back office's word
 
 
 @dataclass(frozen=True, slots=True)

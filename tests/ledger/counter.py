@@ -70,7 +70,7 @@ class Counter:
         """Scans in one message of one device; their outcomes in order."""
         return outcomes(self.tell(delivery(device, boot, first_seq, *(Scan(code) for code in codes))))
 
-    def say(self, kind: str, **body: Any) -> Outcome:
+    def say(self, kind: str, /, **body: Any) -> Outcome:
         """A document, as a page sends it."""
         self._pages_seq += 1
         document = Document(kind, f"page-{self._pages_seq}", body)

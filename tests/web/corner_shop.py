@@ -61,7 +61,8 @@ def name_items(writer: Writer, today: date, now_us: int) -> None:
         sku, price = row["sku"], int(row["price_minor"])
         batch.statements += [
             (
-                "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)",
+                """INSERT INTO item (sku, name, category, unit, price_minor, cost_minor, place, stocked, low_units,
+                   supplier, pack_units, changed_us) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)""",
                 (
                     sku,
                     row["name"],
