@@ -73,8 +73,8 @@ def expiry_cards(reader: Reader) -> list[Card]:
         if group:
             title = reader.words.count(f"today.{key}", len(group))
             names = [
-                f"{lot.name}: {reader.words.amount(lot.qty, lot.unit)}, "
-                f"{reader.words.iso_day(lot.expiry, reader.now_us)}"
+                f"{lot.name} ({reader.words.amount(lot.qty, lot.unit)}, "
+                f"{reader.words.iso_day(lot.expiry, reader.now_us)})"
                 for lot in group
             ]
             href = f"/item/{group[0].sku}" if len(group) == 1 else "/stock?show=expiring"

@@ -227,3 +227,30 @@ def test_undo_in_the_journal_is_known_to_the_very_next_scan(shop: RealShop) -> N
     told = shop.do("scan", code=CHOCOLATE, station="counter-1")
 
     assert told["text"] == f"Chocolate, hazelnut 100 g: {left} left"
+
+
+def test_the_list_of_reasons_opens_in_hand_and_closes_with_any_other_key(
+    counter: Any, shop: RealShop
+) -> None:
+    counter.keyboard.press("F6")
+    in_hand = counter.evaluate("() => document.activeElement.value")
+    counter.keyboard.press("Escape")
+    after_escape = counter.evaluate("() => document.activeElement.id")
+    counter.keyboard.press("F6")
+    counter.keyboard.press("F2")
+
+    assert in_hand.startswith("SK/WASTE/")
+    assert after_escape == "code"
+    assert counter.locator("details[open]").count() == 0
+
+
+def test_a_word_that_is_no_code_is_looked_for_in_the_stock_and_nothing_is_parked(
+    counter: Any, shop: RealShop
+) -> None:
+    parked = shop.ask("SELECT count(*) FROM parked")
+
+    type_code(counter, "rye")
+    counter.wait_for_url("**/stock?q=rye")
+
+    assert "Rye bread 500 g" in counter.inner_text("main")
+    assert shop.ask("SELECT count(*) FROM parked") == parked

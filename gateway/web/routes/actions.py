@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from drivers.contract import Outcome
-from gateway.web.face import Face
+from gateway.ledger import queries
+from gateway.web.face import Face, link_to
 
 FORM_BYTES_MAX = 64 * 1024
 FIELD_CHARS_MAX = 300
@@ -24,8 +25,17 @@ class BadForm(Exception):
 async def scan(request: Request) -> Response:
     """A code typed, or a button pressed: as if the station had scanned it."""
     form = await fields(request)
-    body = {"code": required(form, "code"), "device": form.get("station", "")}
-    return await done(request, form, "scan", body)
+    code = required(form, "code")
+    if is_word(code) and queries.sku_of(Face.of(request).ledger, code) is None:
+        href = link_to("/stock", q=code)
+        wants_json = request.headers.get("accept", "").startswith("application/json")
+        return JSONResponse({"href": href}) if wants_json else RedirectResponse(href, 303)
+    return await done(request, form, "scan", {"code": code, "device": form.get("station", "")})
+
+
+def is_word(typed: str) -> bool:
+    """What a person types who looks for an item. No scanner sends it here: what it reads goes by its driver."""
+    return typed.replace(" ", "").replace("-", "").isalpha()
 
 
 async def name(request: Request) -> Response:

@@ -37,7 +37,9 @@
     const body = new URLSearchParams({ code: value, station: form.elements.station.value, id: once() });
     try {
       const answer = await fetch(form.action, { method: "POST", body, headers: { accept: "application/json" } });
-      if (!answer.ok) tell((await answer.json()).text);
+      const said = await answer.json();
+      if (said.href) location.assign(said.href); // a word, no code: the stock is searched for it
+      else if (!answer.ok) tell(said.text);
     } catch {
       storekeeper.lost.hidden = false;
     }
@@ -58,7 +60,9 @@
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       awake();
-      event.submitter?.closest("details")?.removeAttribute("open");
+      const fromMenu = event.submitter?.closest("details");
+      closeMenus();
+      if (fromMenu) code.focus();
       if (event.submitter?.name === "code") { send(form, event.submitter.value); return; }
       const typed = code.value.trim();
       code.value = "";
@@ -66,17 +70,32 @@
     });
   }
 
-  // Keys: those of the footer stand on its buttons; Escape closes a list; a letter or digit anywhere begins a code.
+  const closeMenus = (but) => {
+    for (const open of kiosk.querySelectorAll("details[open]")) if (open !== but) open.open = false;
+  };
+
+  // Keys: those of the footer stand on its buttons, and a list opens with its first choice in hand; Escape closes
+  // it; a letter or digit anywhere begins a code.
   document.addEventListener("keydown", (event) => {
     awake();
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    if (event.key === "Escape") for (const open of kiosk.querySelectorAll("details[open]")) open.open = false;
+    if (event.key === "Escape" && kiosk.querySelector("details[open]")) { closeMenus(); code.focus(); }
     const button = kiosk.querySelector(`[aria-keyshortcuts="${event.key}"]`);
-    if (button) { event.preventDefault(); button.click(); return; }
+    if (button) {
+      event.preventDefault();
+      const menu = button.localName === "summary" ? button.parentElement : null;
+      closeMenus(menu);
+      button.click();
+      if (menu) (menu.open ? menu.querySelector("button") : code).focus();
+      return;
+    }
     const inField = /INPUT|SELECT|TEXTAREA/.test(document.activeElement?.tagName ?? "");
     if (!inField && /^[\p{L}\p{N}/]$/u.test(event.key)) code.focus();
   });
-  document.addEventListener("pointerdown", awake);
+  document.addEventListener("pointerdown", (event) => {
+    awake();
+    closeMenus(event.target.closest("details"));
+  });
   awake();
   if (matchMedia("(hover: hover)").matches) code.focus();
 })();
