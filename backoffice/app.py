@@ -80,12 +80,15 @@ def _card(one: GatewayView) -> dict[str, Any]:
         state, words = "behind", f"{behind:,} movements behind"
     else:
         state, words = "online", "up to date"
-    agreed = f"equal at movement {one.digest_seq:,}" if one.digest_seq is not None else "not compared yet"
+    agreed = "Stock not compared yet"
+    if one.digest_seq is not None:
+        agreed = f"Stock compared at movement {one.digest_seq:,}: the same there and here"
     return {
         "name": name,
         "gateway": gateway,
         "state": state,
         "words": words,
+        "remedy": f"storekeeper backoffice release {name}/{gateway}" if one.problem else "",
         "held": one.held,
         "agreed": agreed,
         "heard": _ago(one.heard_us),

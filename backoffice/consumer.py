@@ -33,6 +33,7 @@ from gateway.ledger.feed import digest_of
 
 SIDE_BUFFER_MAX = 512  # messages of one gateway that wait for the ones before them
 ASK_AGAIN_S = 2.0
+ALERT_CLOSED = "storekeeper.alert.closed.v1"
 UNREADABLE_BYTES_MAX = 500  # of an alert that makes no sense here, how much is kept
 
 
@@ -290,7 +291,11 @@ class Consumer:
             self._to_ack.add((source, lane))
             return
         if lane == ALERTS:
-            self._store.raise_alert(source, _alert(seq, envelope))
+            alert = _alert(seq, envelope)
+            if envelope.type == ALERT_CLOSED:
+                self._store.close_alert(source, alert.kind, alert.subject)
+            else:
+                self._store.raise_alert(source, alert)
         else:
             reply = msgspec.json.decode(envelope.data, type=Reply)
             self._store.replied(source, reply.correlation, reply.result, reply.reason)

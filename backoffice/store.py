@@ -62,7 +62,7 @@ class GatewayView:
     problem: str
     digest_seq: int | None
     discrepancies: int  # items that this end and the gateway count differently
-    alerts: int  # told by the gateway
+    alerts: int  # told by the gateway and not over yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ class Store(Protocol):
     def hashes(self, source: str, first_seq: int, last_seq: int) -> dict[int, str]: ...
     def book(self, source: str, movements: list[Booked]) -> None: ...
     def raise_alert(self, source: str, alert: AlertHeard) -> None: ...
+    def close_alert(self, source: str, kind: str, subject: str) -> None: ...
     def replied(self, source: str, command: str, result: str, reason: str) -> None: ...
     def name(self, source: str, names: Iterable[tuple[str, str]]) -> None:
         """(sku, what it is called)."""

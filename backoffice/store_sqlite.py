@@ -60,6 +60,11 @@ class SqliteStore:
     def raise_alert(self, source: str, alert: AlertHeard) -> None:
         self._db.execute("INSERT OR IGNORE INTO alert VALUES (?, ?, ?, ?, ?, ?, ?)", (source, *alert))
 
+    def close_alert(self, source: str, kind: str, subject: str) -> None:
+        self._db.execute(
+            "DELETE FROM alert WHERE source = ? AND kind = ? AND subject = ?", (source, kind, subject)
+        )
+
     def replied(self, source: str, command: str, result: str, reason: str) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO reply VALUES (?, ?, ?, ?)", (source, command, result, reason)

@@ -30,6 +30,7 @@ class Shop(Protocol):
     def lots(self, sku: str, location: str) -> list[LotStock]: ...
     def on_hand(self, sku: str, location: str) -> int: ...
     def booking(self, seq: int) -> list[tuple[int, Draft]]: ...
+    def open_alert(self, number: int) -> tuple[str, str] | None: ...
 
 
 class Meaning(Struct):
@@ -119,9 +120,13 @@ class AnswerAlert(Struct):
     do: Literal["ack", "snooze", "close"]
 
     def meaning(self, shop: Shop, now_us: int) -> Meaning:
-        state = "closed" if self.do == "close" else "ack"
+        alert = shop.open_alert(self.id)
+        if alert is None:
+            return refused(f"alert {self.id} is not there or was closed already")
+        if self.do == "close":
+            return Meaning(Outcome("ok"), alerts=[AlertClosed(*alert)])
         return Meaning(
-            Outcome("ok"), statements=[("UPDATE alert SET state = ? WHERE id = ?", (state, self.id))]
+            Outcome("ok"), statements=[("UPDATE alert SET state = 'ack' WHERE id = ?", (self.id,))]
         )
 
 

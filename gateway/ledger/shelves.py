@@ -81,6 +81,12 @@ class LedgerShelves:
         ).fetchall()
         return [(row[0], _draft(row)) for row in rows]
 
+    def open_alert(self, number: int) -> tuple[str, str] | None:
+        """(kind, subject) of an alert that nobody closed yet."""
+        return self.ledger.execute(  # type: ignore[no-any-return]  # sqlite3 does not know its columns
+            "SELECT kind, subject FROM alert WHERE id = ? AND state <> 'closed'", (number,)
+        ).fetchone()
+
     def booked(self, draft: Draft) -> list[tuple[str, int, int]]:
         """Apply a booking: (location, on hand before, and now) of each real shelf that it touches."""
         moved = []

@@ -107,7 +107,7 @@ RAISE_ALERT = """INSERT INTO alert (kind, subject, severity, text, data, first_u
     DO UPDATE SET last_us = excluded.last_us, text = excluded.text, data = excluded.data, count = count + 1
     RETURNING id, count"""
 CLOSE_ALERT = """UPDATE alert SET state = 'closed', last_us = ?
-    WHERE kind = ? AND subject = ? AND state <> 'closed'"""
+    WHERE kind = ? AND subject = ? AND state <> 'closed' RETURNING id, severity, text, first_us"""
 OFFER = """INSERT INTO outbox (lane, seq, id, type, body, created_us) VALUES (:lane, (
         SELECT 1 + max(coalesce((SELECT max(seq) FROM outbox WHERE lane = :lane), 0),
                        coalesce((SELECT seq FROM cursor WHERE name = :lane), 0))),
@@ -415,7 +415,7 @@ class Writer:
                 if isinstance(alert, AlertRaised):
                     self._raise_alert(alert, wall_us)
                 else:
-                    execute(CLOSE_ALERT, (wall_us, alert.kind, alert.subject))
+                    self._close_alert(alert, wall_us)
             for lane, (epoch, seq) in batch.cursors.items():
                 execute(UPSERT_CURSOR, (lane, epoch, seq))
                 execute(TRIM_OUTBOX, (lane, seq))
@@ -433,6 +433,13 @@ class Writer:
             body = {"id": number, "kind": alert.kind, "subject": alert.subject, "severity": alert.severity}
             body |= {"text": alert.text, "data": alert.data, "first_us": wall_us, "state": "open"}
             self.connection.execute(*offer("A", "storekeeper.alert.raised.v1", body, wall_us))
+
+    def _close_alert(self, alert: AlertClosed, wall_us: int) -> None:
+        closed = self.connection.execute(CLOSE_ALERT, (wall_us, alert.kind, alert.subject)).fetchall()
+        for number, severity, text, first_us in closed:
+            body = {"id": number, "kind": alert.kind, "subject": alert.subject, "severity": severity}
+            body |= {"text": text, "data": {}, "first_us": first_us, "state": "closed"}
+            self.connection.execute(*offer("A", "storekeeper.alert.closed.v1", body, wall_us))
 
     def _recover(self, batch: Batch, error: sqlite3.OperationalError) -> None:
         """After a failed write: give up the ballast if the disk is full, open anew, see what is there."""

@@ -39,7 +39,7 @@ def digest_message(ledger: sqlite3.Connection, loc: str = "") -> bytes:
     return sealed("D", seq, topics.DIGEST_TYPE, data)
 
 
-def alert_message(seq: int, prev: int, subject: str) -> bytes:
+def alert_message(seq: int, prev: int, subject: str, *, is_now: str = "raised") -> bytes:
     body = {
         "kind": "low",
         "subject": subject,
@@ -47,7 +47,7 @@ def alert_message(seq: int, prev: int, subject: str) -> bytes:
         "text": f"{subject}: 2 left",
         "first_us": 1,
     }
-    return sealed("A", seq, "storekeeper.alert.raised.v1", json.dumps(body).encode(), prev)
+    return sealed("A", seq, f"storekeeper.alert.{is_now}.v1", json.dumps(body).encode(), prev)
 
 
 def sealed(lane: str, seq: int, kind: str, data: bytes, prev: int | None = None) -> bytes:

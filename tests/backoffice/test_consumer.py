@@ -188,6 +188,17 @@ def test_an_office_that_missed_nothing_asks_for_nothing(office, shop):
     assert said(answers, "down/replay") == []
 
 
+def test_an_alert_that_is_over_is_counted_no_more_and_the_others_are(office):
+    consumer, store = office
+    hear(consumer, "state", birth(newest=0))
+
+    hear(consumer, "up/alert", alert_message(1, 0, "rice"), alert_message(2, 1, "beer"))
+    assert store.gateways()[0].alerts == 2
+
+    hear(consumer, "up/alert", alert_message(3, 2, "rice", is_now="closed"))
+    assert store.gateways()[0].alerts == 1
+
+
 def test_an_old_birth_that_the_broker_kept_bars_nobody(office, shop):
     consumer, store = office
     sell(shop, 3)

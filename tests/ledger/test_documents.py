@@ -109,6 +109,19 @@ def test_a_command_that_makes_no_sense_changes_nothing_and_says_why(tmp_path, ki
     counter.close()
 
 
+def test_a_notice_that_a_person_has_dealt_with_is_closed_once(tmp_path):
+    counter = Counter(tmp_path)
+    (code,) = counter.add_items(1)
+    counter.scan(code)
+
+    assert counter.say("alert", id=1, do="ack").code == "ok"
+    assert counter.rows("SELECT state FROM alert") == [("ack",)]
+    assert counter.say("alert", id=1, do="close").code == "ok"
+    assert counter.rows("SELECT state FROM alert") == [("closed",)]
+    assert counter.say("alert", id=1, do="close").text == "alert 1 is not there or was closed already"
+    counter.close()
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "text"),
     [

@@ -236,6 +236,18 @@ def test_a_notice_raised_and_closed_in_one_commit_is_as_the_last_word_says(write
         assert newest == (state,)
 
 
+def test_the_back_office_hears_of_a_notice_once_and_once_more_when_it_is_over(counter):
+    (code,) = counter.add_items(1)
+
+    counter.scan(code, code, code, "SK/UNDO", "SK/UNDO", "SK/UNDO")
+
+    said = counter.rows("SELECT seq, type, json_extract(body, '$.state') FROM outbox WHERE lane = 'A'")
+    assert said == [
+        (1, "storekeeper.alert.raised.v1", "open"),
+        (2, "storekeeper.alert.closed.v1", "closed"),
+    ]
+
+
 def test_goods_moved_to_a_place_and_sold_there_in_one_breath_are_counted_there(counter):
     """The place was not looked at before: what this batch brought is not on disk yet."""
     (code,) = counter.add_items(1)
