@@ -82,7 +82,7 @@ def _card(one: GatewayView) -> dict[str, Any]:
         state, words = "online", "up to date"
     agreed = "Stock not compared yet"
     if one.digest_seq is not None:
-        agreed = f"Stock compared at movement {one.digest_seq:,}: the same there and here"
+        agreed = f"Stock last compared, and equal, at movement {one.digest_seq:,}"
     return {
         "name": name,
         "gateway": gateway,

@@ -73,7 +73,7 @@ def test_the_page_shows_stores_and_stock_with_a_broker_or_without(page):
     text = get(page)
 
     assert "up to date" in text
-    assert "equal at movement 2" in text
+    assert "Stock last compared, and equal, at movement 2" in text
     assert "Oat drink" in text
     assert 'class="number below">-500<' in text
     assert "SUPPLIER" not in text
