@@ -106,6 +106,10 @@ class Face:
         """The line to the back office; None when there is none, or nothing is known of it."""
         return self._links().get("back office") if self.settings.mqtt.enabled else None
 
+    def backup(self) -> queries.LinkState | None:
+        """What became of the night's copy; None before the first."""
+        return self._links().get("backup")
+
     def not_recording(self) -> str:
         """Why nothing can be booked just now, or "". The core says it in a hint, and in the second file."""
         if self.hub.events and self.hub.events[-1].code == "not_recording":

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.ledger import queries
+from gateway.ledger.queries import DeviceState
 from gateway.web.face import Reader
 from gateway.web.language import spoken
 
@@ -21,7 +22,13 @@ class Repair:
 
 def repairs(reader: Reader) -> list[Repair]:
     """The most serious first; an empty list is the normal case."""
-    return [*not_recording(reader), *devices(reader), *office(reader), *alerts(reader)]
+    return [
+        *not_recording(reader),
+        *devices(reader),
+        *office(reader),
+        *backup(reader),
+        *alerts(reader),
+    ]
 
 
 def not_recording(reader: Reader) -> list[Repair]:
@@ -31,10 +38,24 @@ def not_recording(reader: Reader) -> list[Repair]:
 
 def devices(reader: Reader) -> list[Repair]:
     return [
-        Repair("devices", "warn", f"{spoken(one.device)}: {reader.words.state(one.state)}", one.text)
+        Repair("devices", "warn", f"{spoken(one.device)}: {reader.words.state(one.state)}", remedy(reader, one))
         for one in reader.face.device_states().values()
         if one.state not in ("running", "starting", "disabled")
     ]
+
+
+def remedy(reader: Reader, device: DeviceState) -> str:
+    """What its driver says is for who knows ports; what to do comes first."""
+    if device.state != "waiting":
+        return device.text
+    return f"{reader.words.say('fix.plug_in')} ({device.text})"
+
+
+def backup(reader: Reader) -> list[Repair]:
+    state = reader.face.backup()
+    if state is None or state.state != "failed":
+        return []
+    return [Repair("warn", "warn", reader.words.say("fix.backup"), state.text)]
 
 
 def office(reader: Reader) -> list[Repair]:

@@ -6,12 +6,13 @@ from datetime import date, datetime, time, timedelta
 from gateway.ledger import queries
 from gateway.web.face import Face, Reader
 from gateway.web.language import spoken
+from gateway.web.repair import remedy
 
 CARDS_MAX = 7
 DAYS_BACK = 14
 EXPIRES_WITHIN_DAYS = 3
 NAMES_SHOWN = 3
-COVERED = ("negative_stock",)  # kinds of alerts that have a card of their own
+COVERED = ("negative_stock", "device_gone", "device_muted")  # kinds of alerts that have a card of their own
 URGENCY = {"bad": 0, "warn": 1, "": 2}
 
 
@@ -44,8 +45,8 @@ def cards(reader: Reader) -> list[Card]:
 def device_cards(reader: Reader) -> list[Card]:
     t = reader.words.say
     return [
-        Card("devices", "bad", f"{spoken(state.device)}: {reader.words.state(state.state)}", state.text,
-             "/devices", t("today.to_devices"))
+        Card("devices", "bad", f"{spoken(state.device)}: {reader.words.state(state.state)}",
+             remedy(reader, state), "/devices", t("today.to_devices"))
         for state in reader.face.device_states().values()
         if state.state not in ("running", "starting", "disabled")
     ]  # fmt: skip
