@@ -112,6 +112,7 @@ class Broker:
 @dataclass(frozen=True, slots=True)
 class Mqtt(Broker):
     enabled: bool = False
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True)

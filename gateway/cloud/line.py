@@ -6,6 +6,7 @@ while there is no connection, and every connection is a new client object: it re
 
 import select
 import ssl
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ WILL_DELAY_S = 30
 PROTOCOL_REFUSED = {0x84, 0x01}  # MQTT 5 reason, MQTT 3.1.1 return code
 PASSWORD_REFUSED = {"Bad user name or password", "Not authorized"}
 TAKEN_OVER = "Session taken over"
+PACKED = ("content-encoding", "deflate")  # MQTT 5 user property of a payload in zlib's format (RFC 1950)
+UNPACKED_BYTES_MAX = 1024 * 1024  # a longer one is cut there, and then makes no sense to its reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +152,20 @@ class Line:
         """Keep-alive; to be called now and then."""
         self._client.loop_misc()
 
-    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> int:
+    @property
+    def packs(self) -> bool:
+        """Whether a message can say that it is compressed: MQTT 3.1.1 has no words for it."""
+        return self._broker.protocol == "5"
+
+    def publish(
+        self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, *, packed: bool = False
+    ) -> int:
         """The message's id on this connection, which `on_taken` names when the broker has it."""
-        return self._client.publish(topic, payload, qos=qos, retain=retain).mid
+        properties = None
+        if packed:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
+            properties.UserProperty = PACKED
+        return self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties).mid
 
     def ack(self, received: Received) -> None:
         """With `manual_ack`: this message need not come again."""
@@ -188,12 +202,23 @@ class Line:
         self.why_down = self.why_down or str(reason)
 
     def _message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
-        self._on_message(Received(message.topic, bytes(message.payload), message.retain, message.mid))
+        payload = bytes(message.payload)
+        if PACKED in getattr(message.properties, "UserProperty", ()):
+            payload = _unpacked(payload)
+        self._on_message(Received(message.topic, payload, message.retain, message.mid))
 
     def _published(
         self, _client: Client, _data: Any, mid: int, _reason: ReasonCode, _properties: Properties | None
     ) -> None:
         self._on_taken(mid)
+
+
+def _unpacked(payload: bytes) -> bytes:
+    """Empty when it is not what it claims to be: whoever reads it skips it like any other noise."""
+    try:
+        return zlib.decompressobj().decompress(payload, UNPACKED_BYTES_MAX)
+    except zlib.error:
+        return b""
 
 
 def _password(file: Path | None) -> str | None:

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import threading
 import time
+import zlib
 from collections import deque
 from dataclasses import replace
 from functools import partial
@@ -34,7 +35,8 @@ from gateway.ledger import feed
 from gateway.ledger.queries import connect
 
 EVENTS_PER_MESSAGE_MAX = 100
-EVENT_BYTES = 700  # about, in a batch: how many fit into what the line takes
+EVENT_BYTES, PACKED_EVENT_BYTES = 700, 120  # about, in a batch: how many fit into what the line takes
+PACK_ABOVE_BYTES = 1024
 LOOK_BEHIND_S, LOOK_IDLE_S = 0.25, 2.0  # hints may be lost: the ledger itself is asked that often
 DIGEST_EVERY_S = 24 * 3600.0
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -72,6 +74,7 @@ class Pump:
             mqtt.password_file,
             mqtt.protocol,
         )
+        self._compress = mqtt.compress
         self._ledger = connect(settings.ledger.data_dir / "ledger.db")
         self._ledger.execute("PRAGMA cache_size = -512")  # KiB: a queue is read once
         self._translator = Translator(
@@ -274,7 +277,8 @@ class Pump:
 
     def _send_ledger(self, flow: Flow, now_s: float) -> bool:
         """One message of movements; False when there is nothing after all."""
-        limit = min(EVENTS_PER_MESSAGE_MAX, flow.room, max(1, self._window.message_bytes_max // EVENT_BYTES))
+        each = PACKED_EVENT_BYTES if self._compress else EVENT_BYTES
+        limit = min(EVENTS_PER_MESSAGE_MAX, flow.room, max(1, self._window.message_bytes_max // each))
         rows = feed.next_movements(self._ledger, flow.sent, limit)
         if not rows:
             flow.newest = flow.sent
@@ -352,7 +356,10 @@ class Pump:
 
     def _publish(self, leaf: str, body: bytes, now_s: float) -> int:
         assert self._line is not None
-        message_id = self._line.publish(self._address.topic(leaf), body)
+        packed = self._compress and self._line.packs and len(body) > PACK_ABOVE_BYTES
+        if packed:
+            body = zlib.compress(body)
+        message_id = self._line.publish(self._address.topic(leaf), body, packed=packed)
         self._window.sent(message_id, len(body), now_s)
         return message_id
 

@@ -3,7 +3,8 @@
 import _sqlite3
 import ctypes
 
-SQLITE_CONFIG_MULTITHREAD, SQLITE_CONFIG_MEMSTATUS = 2, 9  # sqlite.org/c3ref/c_config_covering_index_scan.html
+# sqlite.org/c3ref/c_config_covering_index_scan.html
+SQLITE_CONFIG_MULTITHREAD, SQLITE_CONFIG_MEMSTATUS = 2, 9
 
 
 def set_up_for_one_thread_a_connection() -> bool:

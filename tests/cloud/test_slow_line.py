@@ -9,7 +9,13 @@ import pytest
 
 from tests.cloud.conftest import eventually
 from tests.cloud.ledgers import alert, sell, written
-from tests.cloud.test_pump import ear, seqs  # noqa: F401  # ear is a fixture
+from tests.cloud.test_pump import (  # noqa: F401  # ear and office are fixtures
+    assert_both_ends_are_equal,
+    ear,
+    office,
+    office_rows,
+    seqs,
+)
 
 BYTES_PER_SECOND = 8_000
 
@@ -22,6 +28,7 @@ class SlowLine:
         self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.port = self._listening.getsockname()[1]
         self._broker_port = broker_port
+        self.bytes_up = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -43,6 +50,7 @@ class SlowLine:
                         return
                     (broker if ready is gateway else gateway).sendall(data)
                     if ready is gateway:
+                        self.bytes_up += len(data)
                         time.sleep(len(data) / BYTES_PER_SECOND)
 
 
@@ -71,3 +79,37 @@ def test_on_a_slow_line_an_alert_arrives_within_five_seconds_of_the_backlog_it_o
 
     assert time.monotonic() - raised_s < 5.0
     assert len(seqs(ear.said("up/ledger"))) < 1_000  # it overtook most of it
+
+
+def test_compressed_a_week_offline_is_a_matter_of_minutes_on_a_slow_line(
+    tmp_path,
+    slow_line,
+    core,
+    pumps,
+    office,  # noqa: F811
+):
+    """14,000 movements at 64 kbit/s in at most 15 minutes is 514 bytes a movement; plain JSON takes 700."""
+    office.start()
+    with written(tmp_path) as shop:
+        sell(shop, 1_000)
+        pumps(tmp_path, slow_line.port, core, compress=True)
+        held = "SELECT count(*) FROM movement"
+        eventually(lambda: office_rows(office, held) == [(1_000,)], "the back office has unpacked all of it")
+
+        assert_both_ends_are_equal(shop, office)
+        print(f"{slow_line.bytes_up / 1_000:.0f} bytes a movement on the line")
+        assert slow_line.bytes_up < 1_000 * 514 / 2
+
+
+def test_a_broker_of_mqtt_3_gets_plain_messages_whatever_the_settings_say(
+    tmp_path,
+    broker,
+    core,
+    pumps,
+    ear,  # noqa: F811
+):
+    with written(tmp_path) as shop:
+        sell(shop, 100)
+        pumps(tmp_path, broker.port, core, compress=True, protocol="3.1.1")
+
+        eventually(lambda: len(seqs(ear.said("up/ledger"))) == 100, "readable JSON")
