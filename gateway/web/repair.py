@@ -38,7 +38,9 @@ def not_recording(reader: Reader) -> list[Repair]:
 
 def devices(reader: Reader) -> list[Repair]:
     return [
-        Repair("devices", "warn", f"{spoken(one.device)}: {reader.words.state(one.state)}", remedy(reader, one))
+        Repair(
+            "devices", "warn", f"{spoken(one.device)}: {reader.words.state(one.state)}", remedy(reader, one)
+        )
         for one in reader.face.device_states().values()
         if one.state not in ("running", "starting", "disabled")
     ]
