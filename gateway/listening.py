@@ -12,10 +12,12 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -34,7 +36,7 @@ from drivers.contract import (
 )
 from drivers.discover import Found
 from gateway.addresses import bus_address, run_dir
-from gateway.care import BLOCKED
+from gateway.care import BLOCKED, IGNORED
 from gateway.config import Device, Settings
 from gateway.errors import DaemonNotReachable, DeviceOrPermission, SettingsInvalid
 from gateway.stock.check_card import Arrival, Verdict, judge
@@ -44,6 +46,7 @@ TAP_S = 100.0  # then the driver closes it by itself
 QUIET_S = 2.0  # after the last code of the card
 SERIAL_DRIVERS = ("scale_toledo_continuous", "scale_header_line", "serial_scanner")  # the pickiest first
 SHOWN_BYTES = 48
+CONTROLS = {"\r": "<CR>", "\n": "<LF>", "\t": "<TAB>", "\x02": "<STX>", "\x03": "<ETX>", "\x1d": "<GS>"}
 WARMED_CELSIUS = 0.5
 
 
@@ -307,9 +310,8 @@ def shown(data: bytes) -> str:
     """Bytes on a screen: text where it is text, else hexadecimal; cut."""
     text = data[:SHOWN_BYTES]
     more = " …" if len(data) > SHOWN_BYTES else ""
-    if all(0x20 <= byte < 0x7F or byte in b"\r\n\t\x02\x03\x1d" for byte in text):
-        names = {"\r": "␍", "\n": "␊", "\t": "␉", "\x02": "␂", "\x03": "␃", "\x1d": "␝"}
-        return "".join(names.get(char, char) for char in text.decode("ascii")) + more
+    if all(0x20 <= byte < 0x7F or chr(byte) in CONTROLS for byte in text):
+        return "".join(CONTROLS.get(char, char) for char in text.decode("ascii")) + more
     return text.hex(" ") + more
 
 
@@ -319,6 +321,7 @@ def shown(data: bytes) -> str:
 def main(what: str, config: str, seconds: str, *names: str) -> int:
     from gateway.config import load
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the devices are let go on the way out
     settings = load(Path(config)).settings
     try:
         for line in _events(what, settings, float(seconds), names):
@@ -333,9 +336,13 @@ def main(what: str, config: str, seconds: str, *names: str) -> int:
 
 def _events(what: str, settings: Settings, seconds: float, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     if what == "pair":
+        from gateway.ledger import queries
         from gateway.plugged import strangers
 
-        for spoke in pair(candidates(strangers(settings.devices), names), seconds):
+        with closing(queries.connect(settings.ledger.data_dir / "ledger.db")) as ledger:
+            ignored = queries.settings_below(ledger, IGNORED)
+        wanted = [one for one in strangers(settings.devices) if one.identity not in ignored]
+        for spoke in pair(candidates(wanted, names), seconds):
             if spoke.blocked:
                 raise_block(settings, spoke)
             yield asdict(spoke)

@@ -20,6 +20,10 @@ AIM_CODE128, AIM_GS1_MATRIX = "]C0", "]d2"
 
 IDLE_MS = 150  # of hid_scanner
 IDLE_MS_MAX = 2_000
+ADVICE = (
+    *("nothing", "half", "no_layout", "layouts", "no_aim", "no_gs1"),
+    *("separator_lost", "separator_other", "separator_unseen"),
+)
 REPEAT_WITHIN_S = 5.0  # the same code again later than this was scanned by hand
 REPEATS_MIN = 3  # so often in a row before it is called a code held in the beam
 MODULE_PX, MATRIX_MODULE_PX, BAR_PX = 2, 4, 80  # of 1/96 inch: modules of 0.53 and 1.06 mm
@@ -55,6 +59,7 @@ class Verdict:
     repeat_ms: int | None = None  # a presentation scanner reads a code that stays in the beam again so often
     settings: Mapping[str, str | int] = field(default_factory=dict)
     remedies: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()  # the same as words of ADVICE, for pages in other languages
 
     @property
     def fits(self) -> bool:
@@ -73,7 +78,8 @@ def judge(arrivals: Sequence[Arrival]) -> Verdict:
         layout for layout in sorted(seen) if all(_scanned(arrivals, layout, half) for half in HALVES)
     )
     if not layouts:
-        return Verdict(remedies=(_nothing_fits(arrivals, seen),))
+        why, sentence = _nothing_fits(arrivals, seen)
+        return Verdict(remedies=(sentence,), advice=(why,))
     layout = "us" if "us" in layouts else layouts[0]
     first = _scanned(arrivals, layout, HALVES[0])
     assert first is not None
@@ -90,21 +96,34 @@ def judge(arrivals: Sequence[Arrival]) -> Verdict:
     if repeat_ms is not None:
         settings["bounce_ms"] = round(repeat_ms * 1.2)
     remedies = _remedies(layouts, aim, separator, matrix_aim)
-    return Verdict(layouts, prefix, suffix, aim, separator, key_ms, repeat_ms, settings, tuple(remedies))
+    return Verdict(
+        layouts,
+        prefix,
+        suffix,
+        aim,
+        separator,
+        key_ms,
+        repeat_ms,
+        settings,
+        tuple(sentence for _, sentence in remedies),
+        tuple(why for why, _ in remedies),
+    )
 
 
 def _scanned(arrivals: Sequence[Arrival], layout: str, text: str) -> Arrival | None:
     return next((arrival for arrival in arrivals if text in arrival.texts.get(layout, "")), None)
 
 
-def _nothing_fits(arrivals: Sequence[Arrival], seen: set[str]) -> str:
+def _nothing_fits(arrivals: Sequence[Arrival], seen: set[str]) -> tuple[str, str]:
     if not arrivals:
-        return "Nothing arrived. Does the scanner beep? Then look at its cable and at the device's path."
+        sentence = "Nothing arrived. Does the scanner beep? Then look at its cable and at the device's path."
+        return "nothing", sentence
     for half in HALVES:
         if any(_scanned(arrivals, layout, half) for layout in seen):
             other = HALVES[1 - HALVES.index(half)]
-            return f'Only one of the two long codes arrived. Scan the one with "{other}" under it, too.'
-    return (
+            sentence = f'Only one of the two long codes arrived. Scan the one with "{other}" under it, too.'
+            return "half", sentence
+    return "no_layout", (
         "What arrived fits no keyboard layout that we know. Scan both long codes; if you did, set the scanner"
         ' to "USB keyboard, US English" (or better, to "USB COM port") with its manual, then repeat.'
     )
@@ -142,30 +161,38 @@ def _repeat_ms(arrivals: Sequence[Arrival]) -> int | None:
     return round(1000 * median(gaps)) if len(gaps) >= REPEATS_MIN - 1 else None
 
 
-def _remedies(layouts: tuple[str, ...], aim: bool, separator: str, matrix_aim: str) -> list[str]:
+def _remedies(layouts: tuple[str, ...], aim: bool, separator: str, matrix_aim: str) -> list[tuple[str, str]]:
+    """(word of ADVICE, the sentence) for each thing to know or to change."""
     found = []
     if len(layouts) > 1:
-        found.append(f"The layouts {', '.join(layouts)} agree on every code; any of them will do.")
+        sentence = f"The layouts {', '.join(layouts)} agree on every code; any of them will do."
+        found.append(("layouts", sentence))
     if not aim:
-        found.append(
+        sentence = (
             'Scan "AIM identifier on" (or "Transmit code ID: AIM") in its manual: without it 8 digits can be read'
             " in two ways."
         )
+        found.append(("no_aim", sentence))
     elif separator != "not scanned" and matrix_aim != AIM_GS1_MATRIX:
-        found.append('It does not tell GS1 codes from others: scan "GS1 enabled" in its manual, then repeat.')
+        sentence = 'It does not tell GS1 codes from others: scan "GS1 enabled" in its manual, then repeat.'
+        found.append(("no_gs1", sentence))
     if separator == "lost":
-        found.append(
+        sentence = (
             "This scanner drops the GS1 separator: lot and expiry cannot be read."
             ' Scan "Enable GS" (or "FNC1 as GS") in its manual, then repeat.'
         )
+        found.append(("separator_lost", sentence))
     elif separator.startswith("comes as"):
-        found.append(
+        sentence = (
             f"The GS1 separator {separator}: set it back to GS (hexadecimal 1D) with its manual, then repeat."
         )
+        found.append(("separator_other", sentence))
     elif separator == "not scanned":
-        found.append(
-            "The square code was not scanned: lot and expiry were not tested. A scanner with a laser line cannot."
+        sentence = (
+            "The square code was not scanned: lot and expiry were not tested."
+            " A scanner with a laser line cannot."
         )
+        found.append(("separator_unseen", sentence))
     return found
 
 

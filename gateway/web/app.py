@@ -68,6 +68,7 @@ def build(settings: Settings, bus_address: str, hint_address: str, demo_address:
         current_default_thread_limiter().total_tokens = PAGE_THREADS
         tasks = [asyncio.create_task(face.hub.listen()), asyncio.create_task(face.hub.look())]
         yield
+        await face.seat.stop()
         for task in tasks:
             task.cancel()
         face.close()

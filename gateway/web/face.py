@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +14,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from gateway.config import Device, Settings
+from gateway.config import Device, Settings, load
+from gateway.errors import SettingsInvalid
 from gateway.ledger import queries
 from gateway.web import assets
 from gateway.web.desk import Desk
 from gateway.web.language import Language, language, spoken
 from gateway.web.live import Hub
+from gateway.web.seat import Seat
 
 QUERY_CHARS_MAX = 200
 Row = TypeVar("Row")
@@ -43,6 +46,8 @@ class Face:
         self.now_us = now_us
         self.desk = Desk(bus_address)
         self.hub = Hub(hint_address, self.ledger_changed)
+        self.seat = Seat(str(settings.path), self.hub.move)
+        self._settings_seen = _stamp(settings.path)
         self.templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=select_autoescape(default=True),
@@ -147,8 +152,24 @@ class Face:
         """A file could not be read: every thread opens its files again at the next question."""
         self._generation += 1
 
+    def read_settings_again(self) -> None:
+        """When config.toml was changed since, here or by hand: what it says of the devices by now."""
+        stamp = _stamp(self.settings.path)
+        if stamp != self._settings_seen:
+            self._settings_seen = stamp
+            with suppress(SettingsInvalid):  # spoilt: the last settings hold, as in the core
+                self.settings = load(self.settings.path).settings
+
     def close(self) -> None:
         self.desk.close()
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        state = path.stat()
+    except OSError:
+        return 0, 0
+    return state.st_mtime_ns, state.st_ino
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,7 +177,7 @@ def test_bytes_and_what_they_are_read_as_are_shown_while_they_are_booked(tmp_pat
         said, _ = command.communicate(timeout=30)
         shop.wait_until(lambda: shop.on_hand(code.zfill(14)) == -1, "it counts")
 
-    assert f"{code}␍␊" in said
+    assert f"{code}<CR><LF>" in said
     assert said.rstrip().endswith(f"  {code}")
 
 

@@ -198,8 +198,8 @@ def test_nobody_listens_to_a_keyboard_that_may_be_the_owners(
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (b"590\r\n", "590␍␊"),
-        (b"\x0200\x03", "␂00␃"),
+        (b"590\r\n", "590<CR><LF>"),
+        (b"\x0200\x03", "<STX>00<ETX>"),
         (b"\xbb\x02\x22", "bb 02 22"),
         (b"1" * 60, f"{'1' * 48} …"),
     ],

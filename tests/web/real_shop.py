@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import corner_shop
+import plugged_box
 
 CONFIG = """
 [shop]
@@ -56,6 +57,7 @@ class RealShop:
 
     data_dir: Path
     scanner_fd: int
+    box: plugged_box.Box
     environment: dict[str, str]
     process: subprocess.Popen[bytes]
     address: str = ""
@@ -63,7 +65,7 @@ class RealShop:
     def scan(self, code: str) -> None:
         os.write(self.scanner_fd, code.encode() + b"\r")
 
-    def do(self, what: str, **form: str) -> dict[str, Any]:
+    def do(self, what: str, /, **form: str) -> dict[str, Any]:
         """A form sent as the page's script sends it; the outcome."""
         question = Request(
             f"{self.address}/do/{what}",
@@ -104,6 +106,7 @@ class RealShop:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(10)
+        self.box.close()
 
 
 def open_shop(data_dir: Path, demo_address: str = "") -> RealShop:
@@ -112,9 +115,10 @@ def open_shop(data_dir: Path, demo_address: str = "") -> RealShop:
     tty.setraw(far_end)
     config = data_dir / "config.toml"
     config.write_text(CONFIG.format(port=free_port(), scanner=os.ttyname(far_end)))
-    environment = dict(os.environ, STOREKEEPER_DEMO=demo_address)
+    box = plugged_box.Box(data_dir / "box")
+    environment = dict(os.environ, STOREKEEPER_DEMO=demo_address, STOREKEEPER_SYS_ROOT=str(box.root))
     command = [sys.executable, "-m", "gateway", "run", "-c", str(config)]
-    shop = RealShop(data_dir, scanner_fd, environment, subprocess.Popen(command, env=environment))
+    shop = RealShop(data_dir, scanner_fd, box, environment, subprocess.Popen(command, env=environment))
     shop.address = wait_for(lambda: read_address(data_dir), "the pages' address")
     wait_for(lambda: answers(shop), "the pages")
     return shop

@@ -24,6 +24,10 @@ PAGES = (
     "/item/oat-drink",
     "/journal",
     "/devices",
+    "/devices/add",
+    "/devices/add?identity=serial@1.4",
+    "/device/counter-1",
+    "/device/stockroom",
     "/alerts?show=all",
     "/fix",
     "/unknown",
@@ -32,8 +36,9 @@ PAGES = (
     "/help/SK-C04",
     "/not-here",
 )
-GERMAN = ("/counter", "/", "/item/oat-drink", "/journal", "/unknown", "/devices")
-POLISH = ("/counter", "/", "/devices")
+SET_UP = ("/devices/add", "/devices/add?identity=serial@1.4", "/device/counter-1")
+GERMAN = ("/counter", "/", "/item/oat-drink", "/journal", "/unknown", "/devices", *SET_UP)
+POLISH = ("/counter", "/", "/devices", *SET_UP)
 SIZES = ((390, 844), (800, 480), (1280, 800))
 KIOSK_SIZES = ((1024, 600), (720, 1280))
 
@@ -158,7 +163,7 @@ def test_longer_words_of_another_language_stay_in_their_boxes(
     browser: Any, shop: RealShop, path: str, lang: str
 ) -> None:
     strangers: list[str] = []
-    page = open_page(browser, shop, f"{path}?lang={lang}", strangers)
+    page = open_page(browser, shop, f"{path}{'&' if '?' in path else '?'}lang={lang}", strangers)
     page.evaluate(AXE)
 
     found = axe(page, AXE_RULES)

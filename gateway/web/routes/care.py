@@ -1,4 +1,4 @@
-"""Care of the box: devices, alerts, what to repair, unknown codes, help."""
+"""Care of the box: alerts, what to repair, unknown codes, help."""
 
 import uuid
 
@@ -7,33 +7,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.ledger import queries
-from gateway.plugged import plugged
 from gateway.web import helping
 from gateway.web.counter import BUTTONS, UNDO_KEY, WASTE_KEY
 from gateway.web.face import Face, asked
 from gateway.web.repair import repairs
 from gateway.web.routes.actions import local_path
-from gateway.web.routes.counter import station_names
-
-
-def devices(request: Request) -> Response:
-    """A card for each device: what it is, how it is, when it last said something."""
-    reader = Face.of(request).reader(request)
-    face = reader.face
-    states = face.device_states()
-    configured = {device.name: device for device in face.settings.devices}
-    return reader.page(
-        "devices.html",
-        names=sorted({*states, *configured} - {"web"}),
-        states=states,
-        configured=configured,
-        stations={one.device: one for one in queries.stations(face.ledger)},
-        samples=face.samples(),
-        counters=station_names(face),
-        strangers=[
-            found for found, name in plugged(face.settings.devices) if not name and found.kind != "i2c"
-        ],
-    )
 
 
 def alerts(request: Request) -> Response:
@@ -87,7 +65,6 @@ def help_page(request: Request) -> Response:
 
 
 routes = [
-    Route("/devices", devices),
     Route("/alerts", alerts),
     Route("/fix", fix),
     Route("/unknown", unknown),

@@ -1,0 +1,77 @@
+"""The technician's seat: one device, or all that are found, listened to for a minute. One at a time in a shop.
+
+The listening itself is `gateway.listening`, a process of its own: foreign drivers are never imported here.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+ROWS_KEPT = 20
+PAIR_S, WATCH_S, CARD_S = 60.0, 100.0, 90.0
+SECONDS = {"pair": PAIR_S, "watch": WATCH_S, "card": CARD_S}
+LINE_BYTES_MAX = 256 * 1024
+
+
+class Seat:
+    """`moved` wakes the open pages. What was heard stays to be read until somebody listens again."""
+
+    def __init__(self, config: str, moved: Callable[[], Awaitable[None]]) -> None:
+        self._config = config
+        self._moved = moved
+        self._process: asyncio.subprocess.Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.what = ""  # pair, watch or card
+        self.name = ""  # of the device; "" for all that are found
+        self.rows: deque[dict[str, Any]] = deque(maxlen=ROWS_KEPT)
+        self.problem = ""
+
+    @property
+    def is_listening(self) -> bool:
+        return self._process is not None
+
+    def about(self, what: str, name: str = "") -> bool:
+        """Is this what was listened to last?"""
+        return (self.what, self.name) == (what, name)
+
+    async def listen(self, what: str, names: list[str], now_us: Callable[[], int]) -> None:
+        """From now on; whoever was listened to before is not any more."""
+        await self.stop()
+        self.what, self.name = what, names[0] if what != "pair" else ""
+        self.rows.clear()
+        self.problem = ""
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway.listening", what, self._config, str(SECONDS[what]), *names),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            limit=LINE_BYTES_MAX,
+        )
+        self._task = asyncio.create_task(self._follow(self._process, now_us))
+
+    async def stop(self) -> None:
+        """Enough heard. The process is asked to go: it lets the devices go as well."""
+        process, task = self._process, self._task
+        if process is None or task is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await task
+
+    async def _follow(self, process: asyncio.subprocess.Process, now_us: Callable[[], int]) -> None:
+        assert process.stdout is not None
+        try:
+            async for line in process.stdout:
+                row = json.loads(line)
+                if "problem" in row:
+                    self.problem = row["problem"]
+                else:
+                    self.rows.append({**row, "at_us": now_us()})
+                await self._moved()
+        finally:
+            await process.wait()
+            self._process = None
+            await self._moved()
