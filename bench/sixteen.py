@@ -14,13 +14,14 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.world import GATEWAY_CPU, ended, started, take_the_stage
+from drivers.host import HEARTBEAT_S
 from drivers.thermometer_modbus import crc16_modbus
 from gateway.measure.processes import Used, named, pss_mib, used
 from gateway.measure.stage import ITEMS, Line, Stage, scans
@@ -28,8 +29,7 @@ from gateway.measure.stage import ITEMS, Line, Stage, scans
 A_SECOND = 100
 SCANNERS, SCALES, BALANCES, THERMOMETERS = 4, 4, 4, 4
 RESTLESS_OF, RESTLESS = 200, 40  # a scale is being loaded for 0.4 of each 2 s
-WARM_UP_S, SETTLED_AFTER_S = 3.0, 7.0  # the last heartbeat after the last reading brings the counts
-BARE_S = 5.0
+WARM_UP_S, BARE_S, LAST_BEEP_S = 3.0, 5.0, 2.0
 BARE = """
 import os, select, sys
 fds = [os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK) for port in sys.argv[1:]]
@@ -49,27 +49,24 @@ class Peer:
     readings: int = 1
     is_scanner: bool = False
     said: int = 0
-    beeps: int = 0
+    beeps: int = 0  # heard
 
 
-class Sixteen(NamedTuple):
-    """A run: processor time in percent of one core, memory in MiB, counts."""
+class Load(NamedTuple):
+    """What all processes of a daemon needed while it was fed: percent of one core, MiB."""
 
     seconds: float
     cpu_percent: float
     parts_percent: dict[str, float]
-    bare_percent: float
-    scans_sent: int
-    scans_booked: int
-    beeps: int
-    others_sent: int
-    others_counted: int
-    memory_first: float
-    memory_last: float
+    mib_first: float
+    mib_last: float
 
-    @property
-    def cpu_us_a_reading(self) -> float:
-        return self.cpu_percent / 100 * self.seconds / (self.scans_sent + self.others_sent) * 1e6
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {share:.2f}" for name, share in self.parts_percent.items())
+        return (
+            f"processor {self.cpu_percent:.1f} % of one core: {parts};"
+            f" memory {self.mib_first:.1f} -> {self.mib_last:.1f} MiB in {self.seconds:.0f} s"
+        )
 
 
 def scanner(at: int) -> Peer:
@@ -141,27 +138,26 @@ class World(Stage):
             return False
         return all(states.get(peer.name, ("", {}))[0] == "running" for peer in self.peers)
 
-    def feed(self, seconds: float) -> None:
-        """Each reading when it is due, for `seconds`; beeps are heard meanwhile."""
+    def feed(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Each reading when it is due, for `seconds`, or `until` it is enough; beeps are heard meanwhile."""
         by_fd = {
             line.master: peer for peer, line in zip(self.peers, self.lines, strict=True) if peer.is_scanner
         }
         stride_s = 1 / A_SECOND / len(self.peers)
         begin_s = time.monotonic()
-        for tick, (peer, line) in enumerate(self._turns(round(seconds * A_SECOND))):
-            wait_s = begin_s + tick * stride_s - time.monotonic()
-            if wait_s > 0:
-                self._hear(by_fd, wait_s)
-            if tick % (len(self.peers) * peer.readings) < len(self.peers):
-                os.write(line.master, peer.message(peer.said))
-                peer.said += 1
-        deadline_s = time.monotonic() + 2.0
-        while time.monotonic() < deadline_s:
-            self._hear(by_fd, 0.1)
-
-    def _turns(self, rounds: int) -> Iterator[tuple[Peer, Line]]:
-        for _ in range(rounds):
-            yield from zip(self.peers, self.lines, strict=True)
+        for turn in range(round(seconds * A_SECOND)):
+            for at, (peer, line) in enumerate(zip(self.peers, self.lines, strict=True)):
+                due_s = begin_s + (turn * len(self.peers) + at) * stride_s
+                self._hear(by_fd, due_s - time.monotonic())
+                if turn % peer.readings == 0:
+                    line.write(peer.message(peer.said))
+                    peer.said += 1
+            if turn % A_SECOND == 0 and until():
+                break
+        while any(
+            peer.is_scanner and peer.beeps < peer.said for peer in self.peers
+        ) and due_s + LAST_BEEP_S > (time.monotonic()):
+            self._hear(by_fd, 0.01)
 
     def _hear(self, by_fd: dict[int, Peer], wait_s: float) -> None:
         until_s = time.monotonic() + wait_s
@@ -169,42 +165,19 @@ class World(Stage):
             for fd in select.select(list(by_fd), [], [], left_s)[0]:
                 by_fd[fd].beeps += len(os.read(fd, 65_536))
 
+    def counted(self) -> dict[str, int]:
+        """How many readings each device has counted, as its last heartbeat said."""
+        return {name: counts.get("readings", 0) for name, (_, counts) in self.states().items()}
 
-def measured(folder: Path, seconds: float) -> Sixteen:
-    """Feed a daemon for `seconds`; then the bare loop on the same ptys."""
-    with closing(World(folder, cpu=GATEWAY_CPU)) as world:
-        world.start()
-        world.wait(world.all_run, "all devices run")
-        world.feed(WARM_UP_S)
-        time.sleep(SETTLED_AFTER_S)
-        seq, counts, pids = world.last_seq(), _counted(world), world.pids()
-        said = {peer.name: peer.said for peer in world.peers}
-        beeps = sum(peer.beeps for peer in world.peers)
-        memory_first = pss_mib(pids)
-        before, parts_before = used(pids), _parts(pids)
-        world.feed(seconds)
-        spent, parts = used(pids).since(before), _parts(pids)
-        memory_last = pss_mib(pids)
-        time.sleep(SETTLED_AFTER_S)
-        now = _counted(world)
-        sent = {peer.name: (peer.said - said[peer.name]) * peer.readings for peer in world.peers}
-        scanners = {peer.name for peer in world.peers if peer.is_scanner}
-        booked = world.last_seq() - seq
-        beeps = sum(peer.beeps for peer in world.peers) - beeps
-        world.stop()
-        return Sixteen(
-            seconds,
-            100 * spent.cpu_s / seconds,
-            {name: 100 * one.since(parts_before[name]).cpu_s / seconds for name, one in parts.items()},
-            bare_percent(world, min(seconds, BARE_S)),
-            sum(sent[name] for name in scanners),
-            booked,
-            beeps,
-            sum(count for name, count in sent.items() if name not in scanners),
-            sum(now[name] - counts[name] for name in now if name not in scanners),
-            memory_first,
-            memory_last,
-        )
+
+def watched(world: World, seconds: float) -> Load:
+    """Feed a daemon that runs."""
+    pids = world.pids()
+    mib, before, parts = pss_mib(pids), used(pids), _parts(pids)
+    world.feed(seconds)
+    spent, now = used(pids).since(before), _parts(pids)
+    shares = {name: 100 * one.since(parts[name]).cpu_s / seconds for name, one in now.items()}
+    return Load(seconds, 100 * spent.cpu_s / seconds, shares, mib, pss_mib(pids))
 
 
 def bare_percent(world: World, seconds: float) -> float:
@@ -221,26 +194,27 @@ def bare_percent(world: World, seconds: float) -> float:
 
 
 def _parts(pids: list[int]) -> dict[str, Used]:
-    """By kind of process: the core, the nursery, and all drivers of a kind together."""
     return {name: used([pid]) for name, pid in named(pids).items()}
-
-
-def _counted(world: World) -> dict[str, int]:
-    return {name: counts.get("readings", 0) for name, (_, counts) in world.states().items()}
 
 
 def main(seconds: float) -> None:
     print(take_the_stage())
-    with tempfile.TemporaryDirectory() as folder:
-        one = measured(Path(folder) / "sixteen", seconds)
-    print(f"{one.scans_sent} scans sent, {one.scans_booked} booked, {one.beeps} beeps heard")
-    print(f"{one.others_sent} other readings sent, {one.others_counted} counted")
-    print(
-        f"processor {one.cpu_percent:.1f} % of one core ({one.cpu_us_a_reading:.0f} us a reading),"
-        f" bare loop {one.bare_percent:.1f} %"
-    )
-    print("  " + ", ".join(f"{name} {share:.2f}" for name, share in one.parts_percent.items()))
-    print(f"memory {one.memory_first:.1f} -> {one.memory_last:.1f} MiB")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(World(Path(folder) / "sixteen", cpu=GATEWAY_CPU)) as world,
+    ):
+        world.start()
+        world.wait(world.all_run, "all devices run")
+        world.feed(WARM_UP_S)
+        print(watched(world, seconds))
+        time.sleep(HEARTBEAT_S + 2.0)  # the last counts
+        counted, booked = world.counted(), world.last_seq() - ITEMS
+        world.stop()
+        scans_said = sum(peer.said for peer in world.peers if peer.is_scanner)
+        others = {peer.name: peer.said * peer.readings for peer in world.peers if not peer.is_scanner}
+        print(f"{scans_said} scans: {booked} booked, {sum(peer.beeps for peer in world.peers)} beeps heard")
+        print(f"{sum(others.values())} other readings: {sum(counted[name] for name in others)} counted")
+        print(f"a bare loop on the same ptys: {bare_percent(world, min(seconds, BARE_S)):.1f} %")
 
 
 if __name__ == "__main__":
