@@ -5,6 +5,7 @@ before COMMIT has returned, so whoever hears the beep may rely on it.
 """
 
 import contextlib
+import math
 import sqlite3
 import threading
 import time
@@ -50,6 +51,7 @@ QUIET_POLL_S = 1.0
 CURSOR_ALONE_AFTER_S = 0.25  # the acknowledged cursor rides with the next movement, or goes alone after this
 TRY_AGAIN_EVERY_S = 1.0  # while the ledger cannot commit
 EVENTS_PER_HINT_MAX = 20
+HINT_AFTER_S = 0.002  # the beep goes first: pump and pages, woken at once, would take its processor
 OK = Outcome("ok")
 
 
@@ -94,6 +96,9 @@ class Ingest:
         self._last_scan: dict[str, tuple[str, float]] = {}
         self._cursors: dict[str, tuple[int, int]] = {}
         self._cursor_since_s = 0.0
+        self._news: list[Event] = []  # of the next hint
+        self._devices_changed = False
+        self._hint_due_s = math.inf
         self._problem = ""  # why nothing can be written just now
         self._try_again_s = 0.0
 
@@ -101,7 +106,7 @@ class Ingest:
         while not stop.is_set():
             if self._settled is not None:
                 self._take_up_settled()
-            if self._inlet.wait(CURSOR_ALONE_AFTER_S if self._cursors else QUIET_POLL_S):
+            if self._inlet.wait(self._patience_s()):
                 self._take_what_is_there()
             if self._cursors and time.monotonic() - self._cursor_since_s >= CURSOR_ALONE_AFTER_S:
                 self._close(self._begin())
@@ -111,6 +116,14 @@ class Ingest:
             if self._telemetry.changed:
                 self._telemetry.changed = False
                 self._publish([], devices_changed=True)
+            if time.monotonic() >= self._hint_due_s:
+                self._send_hint()
+        self._send_hint()
+
+    def _patience_s(self) -> float:
+        if self._hint_due_s < math.inf:
+            return HINT_AFTER_S
+        return CURSOR_ALONE_AFTER_S if self._cursors else QUIET_POLL_S
 
     def _take_what_is_there(self) -> None:
         deliveries: list[tuple[bytes, Delivery]] = []
@@ -569,11 +582,16 @@ class Ingest:
         return known is not None and data == scan.data and moment.idle_s < known.bounce_ms / 1000
 
     def _publish(self, events: list[Event], *, devices_changed: bool = False) -> None:
-        hint = Hint(self._writer.last_seq, events[-EVENTS_PER_HINT_MAX:], devices_changed)
-        try:
+        """Tell whoever listens, in a moment."""
+        self._news = [*self._news, *events][-EVENTS_PER_HINT_MAX:]
+        self._devices_changed |= devices_changed
+        self._hint_due_s = min(self._hint_due_s, time.monotonic() + HINT_AFTER_S)
+
+    def _send_hint(self) -> None:
+        hint = Hint(self._writer.last_seq, self._news, self._devices_changed)
+        self._news, self._devices_changed, self._hint_due_s = [], False, math.inf
+        with contextlib.suppress(zmq.Again):  # nobody listens fast enough: the ledger is the truth
             self._hints.send(encode(hint), zmq.NOBLOCK)
-        except zmq.Again:
-            return  # nobody listens fast enough: the ledger is the truth
 
     def _kept_stations(self) -> dict[str, Station]:
         """Modes survive a power cut, but not a night: who was away for longer begins at home."""
