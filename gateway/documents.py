@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from drivers.contract import Outcome
-from gateway.ledger.master import Statement, name_code, upsert_item
+from gateway.ledger.master import PLAN_KEYS, Statement, name_code, upsert_item
 from gateway.ledger.writer import AlertClosed, AlertRaised
 from gateway.stock.counts import corrections
 from gateway.stock.lots import LotStock
@@ -93,13 +93,37 @@ class Count(Struct):
         )
 
 
+class ItemRow(Struct):
+    """One item of the master, as it may be written: what the ledger's own checks would refuse never gets there."""
+
+    sku: Text
+    name: Annotated[str, Meta(max_length=300)] | None = None
+    category: str = ""
+    unit: Literal["piece", "gram", "millilitre"] = "piece"
+    price_minor: Number | None = None
+    cost_minor: Number | None = None
+    place: str = ""
+    stocked: bool | Literal[0, 1] = True
+    low_units: Number | None = None
+    supplier: str = ""
+    pack_units: Annotated[int, Meta(ge=1, lt=2**53)] = 1
+    codes: list[tuple[Text, Annotated[int, Meta(ge=1, lt=2**53)]]] = []
+
+
+def item_statements(row: dict[str, Any], now_us: int) -> list[Statement]:
+    """What writes one row. Raises ValueError (msgspec's) with the field that is wrong."""
+    if row.keys().isdisjoint(PLAN_KEYS):
+        msgspec.convert(row, ItemRow)
+    return upsert_item(row, now_us)
+
+
 class Items(Struct):
     """Rows of the item master; see `gateway.ledger.master.upsert_item`."""
 
     rows: list[dict[str, Any]]
 
     def meaning(self, shop: Shop, now_us: int) -> Meaning:
-        statements = [one for row in self.rows for one in upsert_item(row, now_us)]
+        statements = [one for row in self.rows for one in item_statements(row, now_us)]
         return Meaning(Outcome("ok", f"{len(self.rows)} items"), statements=statements, items_changed=True)
 
 
@@ -134,7 +158,9 @@ def name_a_code(body: dict[str, Any], shop: Shop, now_us: int) -> Meaning:
     """A code gets its item, which may be a new one: {"code", "sku", "name", ... columns of the item master}."""
     code = msgspec.convert(body["code"], Text)
     sku = str(body.get("sku") or code)
-    item = upsert_item({**body, "sku": sku}, now_us) if "name" in body else []
+    item = item_statements({**body, "sku": sku}, now_us) if "name" in body else []
+    if not item and not shop.is_item(sku):
+        return refused(f"{sku} is no item of this shop")
     return Meaning(
         Outcome("ok", f"{code} has a name"), statements=[*item, name_code(code, sku)], items_changed=True
     )

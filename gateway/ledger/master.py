@@ -9,6 +9,7 @@ DOCUMENT_SEEN_DAYS = 90
 
 Statement = tuple[str, Sequence[object]]
 
+PLAN_KEYS = ("plan", "factor", "like")  # a row that has one is of `plans`
 COLUMNS = (
     "name",
     "category",
@@ -28,7 +29,7 @@ def upsert_item(row: Mapping[str, Any], now_us: int) -> list[Statement]:
 
     Or it is a row of what people know of the shop's days: see `plans`. Raises ValueError where that makes no sense.
     """
-    if not row.keys().isdisjoint(("plan", "factor", "like")):
+    if not row.keys().isdisjoint(PLAN_KEYS):
         from gateway.ledger import plans  # which knows this module's Statement
 
         return plans.statements_of(row, now_us)
