@@ -210,7 +210,7 @@ $dry_run && say "Would change:" || say "Changing:"
 install_packages
 create_user
 make_directory "$program" 0755 root:root
-make_directory "$settings" 0750 root:storekeeper
+make_directory "$settings" 0770 root:storekeeper
 make_directory "$state" 0700 storekeeper:storekeeper
 install_program
 write_settings

@@ -9,7 +9,10 @@ from urllib.request import urlopen
 
 import pytest
 from real_shop import RealShop, open_shop, wait_for
+from test_every_page import layout
 
+from drivers.bus import Outlet
+from drivers.contract import Document
 from gateway.config import Device
 from gateway.plugged import plugged
 from gateway.stock.check_card import GS1, HALVES
@@ -221,3 +224,26 @@ def test_a_form_that_none_of_our_pages_sends_is_refused(
 
 def test_a_test_tone_reaches_the_driver(own: RealShop) -> None:
     assert own.do("device", name="counter-1", do="identify")["code"] == "shown"
+
+
+def test_what_left_a_shelf_unscanned_is_on_the_list_of_alerts_with_its_evidence(
+    page: Any, own: RealShop
+) -> None:
+    evidence = {"sku": "milk", "units": 2, "by_weight_units": 12, "by_ledger_units": 14, "at_s": 1.0}
+    text = "milk at shop: the shelf became 2000 g lighter, 2 pieces of 1000 g, and nothing was scanned"
+    body = {"kind": "unscanned_removal", "subject": "milk@shop", "severity": "warning", "text": text}
+    outlet = Outlet(f"ipc://{own.data_dir}/run/bus", "test", "0123456789ab")
+    before = own.on_hand("milk")
+    outcome = outlet.ask(Document("notice", "removal-1", {**body, "data": evidence}))
+    outlet.close()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{own.address}/alerts?lang=de")
+    wrong = layout(page, "/alerts")
+    told = page.locator("article", has_text="2000 g lighter").inner_text()
+    page.get_by_role("link", name="Regal zählen").click()
+
+    assert outcome.code == "ok"
+    assert wrong == []
+    assert "Nach Gewicht 12, im Bestandsbuch 14" in told
+    assert page.url.endswith("/item/milk")
+    assert own.on_hand("milk") == before
