@@ -145,11 +145,12 @@ def _rules(page: Page, subject: Subject, file: File) -> Iterator[Problem]:
             host = (*where, "host")
             said = f"{subject.option(host)} is {shown(line.host)} without TLS; set tls = true, port = 8883"
             yield page.problem(host, said, "SK-C11")
-    if file.web.lan or not LOOPBACK.fullmatch(file.web.host):
+    if not LOOPBACK.fullmatch(file.web.host):
         said = (
-            "[web] pages are for this machine only, until there is a login; use lan = false, host = 127.0.0.1"
+            f"{subject.option(('web', 'host'))} is {shown(file.web.host)}; plain pages are for this machine only:"
+            " use host = 127.0.0.1, and lan = true for the shop's network"
         )
-        yield page.problem(("web", "lan" if file.web.lan else "host"), said, "SK-C12")
+        yield page.problem(("web", "host"), said, "SK-C12")
     if not file.shop.rcn_region and not file.shop.rcn_template:
         return
     from gateway.stock.gs1 import region_of, template_of  # brings biip: 0.1 s

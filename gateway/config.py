@@ -95,7 +95,9 @@ class Web:
     enabled: bool = True
     host: str = "127.0.0.1"
     port: Port = 8080
-    lan: bool = False
+    lan: bool = False  # HTTPS for the shop's network; its phones are paired by a code shown on the box
+    lan_host: str = "0.0.0.0"
+    lan_port: Port = 8443
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,21 @@ from gateway.web import assets
 from gateway.web.desk import Desk
 from gateway.web.language import Language, language, spoken
 from gateway.web.live import Hub
+from gateway.web.pairing import Pairing
 from gateway.web.seat import Seat
 
 QUERY_CHARS_MAX = 200
 Row = TypeVar("Row")
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Lan:
+    """How phones of the shop's network come in: addresses to type, what to compare, whom to trust."""
+
+    addresses: tuple[str, ...]
+    fingerprint: str
+    authority: Path
 
 
 class Face:
@@ -46,6 +56,8 @@ class Face:
         self.now_us = now_us
         self.desk = Desk(bus_address)
         self.hub = Hub(hint_address, self.ledger_changed)
+        self.pairing = Pairing(settings.ledger.data_dir / "phones.json", time.time, time.monotonic)
+        self.lan: Lan | None = None
         self.seat = Seat(str(settings.path), self.hub.move)
         self._settings_seen = _stamp(settings.path)
         self.templates = Environment(

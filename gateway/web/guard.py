@@ -1,15 +1,18 @@
 """What stands before every page: who may ask, what may be posted, what a browser may load.
 
-There is no login in this part, and none is needed on loopback: whoever can reach 127.0.0.1 sits at the box.
-Two strangers still can try, both through the browser of a person who sits there: a page of another site that
-posts a form to us (refused by `Origin` and `Sec-Fetch-Site`), and a name that is made to point at 127.0.0.1
-(refused by `Host`). The login of the owner's pages goes here: one more question before `self.app`.
+Loopback needs no login: whoever can reach 127.0.0.1 sits at the box. Two strangers still can try, both through
+the browser of a person who sits there: a page of another site that posts a form to us (refused by `Origin` and
+`Sec-Fetch-Site`), and a name that is made to point at 127.0.0.1 (refused by `Host`).
+
+The shop's network comes in by HTTPS alone, and sees nothing but the pairing page until its phone was paired.
 """
 
 import ipaddress
+from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
@@ -24,11 +27,23 @@ HEADERS = {
 }
 
 
-class Guard:
-    """ASGI middleware: refuses strangers, and puts the security headers on every answer."""
+COOKIE = "__Host-phone"  # the prefix: only over HTTPS, only from this very host
+FOR_STRANGERS = ("/pair", "/authority.crt")
+FOR_STRANGERS_BELOW = "/static/"
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class Guard:
+    """ASGI middleware: refuses strangers, and puts the security headers on every answer.
+
+    `is_paired` says whether a secret is that of a paired phone, `names` what the box is called in the network.
+    """
+
+    def __init__(
+        self, app: ASGIApp, is_paired: Callable[[str], bool] = lambda _: False, names: tuple[str, ...] = ()
+    ) -> None:
         self.app = app
+        self._is_paired = is_paired
+        self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,22 +58,50 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        refusal = refuse(scope["method"], Headers(scope=scope))
-        app = self.app if refusal is None else PlainTextResponse(refusal, 403)
-        await app(scope, receive, send_guarded)
+        await (self._instead(scope) or self.app)(scope, receive, send_guarded)
+
+    def _instead(self, scope: Scope) -> Response | None:
+        """What is answered in place of the page that was asked for."""
+        headers = Headers(scope=scope)
+        remote = is_remote(scope)
+        if refusal := refuse(scope["method"], headers, self._names if remote else None):
+            return PlainTextResponse(refusal, 403)
+        path = scope["path"]
+        if not remote or path in FOR_STRANGERS or path.startswith(FOR_STRANGERS_BELOW):
+            return None
+        if self._is_paired(secret_in(headers.get("cookie", ""))):
+            return None
+        if scope["method"] in ("GET", "HEAD") and "text/html" in headers.get("accept", "text/html"):
+            return RedirectResponse("/pair", 303)
+        return PlainTextResponse("this phone is not paired: open /pair", 401)
 
 
-def refuse(method: str, headers: Headers) -> str | None:
-    """Why this request is not served, or None."""
+def is_remote(scope: Scope) -> bool:
+    """Loopback alone is plain; what came encrypted came from the shop's network."""
+    return bool(scope["scheme"] == "https")
+
+
+def secret_in(cookies: str) -> str:
+    try:
+        found = SimpleCookie(cookies).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def refuse(method: str, headers: Headers, names: tuple[str, ...] | None = None) -> str | None:
+    """Why this request is not served, or None. `names`: those of the box, for who comes from the network."""
     host = headers.get("host", "")
-    if not is_loopback(host):
+    if names is None and not is_loopback(host):
         return f"{host!r} is not a name of this box: open it as http://127.0.0.1 or http://localhost"
+    if names is not None and host.rsplit(":", 1)[0].lower() not in names:
+        return f"{host!r} is not a name of this box: open it as https://{names[-1] if names else ''}"
     if method in ("GET", "HEAD"):
         return None
     if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return "this form was sent by another site: open the page here and press the button again"
     origin = headers.get("origin")
-    if origin is not None and origin != f"http://{host}":
+    if origin is not None and origin != f"{'http' if names is None else 'https'}://{host}":
         return f"this form came from {origin!r}: open the page here and press the button again"
     return None
 

@@ -178,7 +178,7 @@ MISTAKES = [
         2,
         8,
         "SK-C12",
-        "[web] pages are for this machine only",
+        '[web] host is "0.0.0.0"; plain pages are for this machine only: use host = 127.0.0.1, and lan = true',
     ),
     Mistake(
         "one bracket",

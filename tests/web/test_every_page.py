@@ -32,6 +32,7 @@ PAGES = (
     "/fix",
     "/unknown",
     "/more",
+    "/phones",
     "/help",
     "/help/SK-C04",
     "/not-here",
