@@ -13,8 +13,8 @@ from annotated_types import Ge, Le
 
 from drivers.asking import Conversation
 from drivers.contract import AnyReading, Decoder, Garbled, Health, TagRead, Transport, garbled
-from drivers.framing import Frame, FrameSearch, Noise
-from drivers.line_doubt import LineDoubt
+from drivers.dialogue import Dialogue
+from drivers.framing import FrameSearch
 from drivers.presence import Zones, ZonesConfig, watched
 
 HEAD, END = 0xBB, 0x7E
@@ -53,42 +53,18 @@ class R200Driver:
         return watched(R200Decoder(config), self._zones, config)
 
 
-class R200Decoder:
+class R200Decoder(Dialogue):
     """Asks for inventories without end, one after the other."""
 
     def __init__(self, config: R200Config) -> None:
-        self._frames = FrameSearch(HEAD_BYTES, _frame_bytes, _is_frame)
-        self._doubt = LineDoubt(config.baud)
-        self._baud = config.baud
-        self._talk = Conversation(
+        talk = Conversation(
             opening=[command(STOP), set_power(config.power_dbm)],
             requests=[poll_many(ROUNDS)],
             period_s=QUIET_S,
         )
-
-    def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
-        return self._read(self._frames.feed(chunk, now_s), now_s)
-
-    def idle(self, now_s: float) -> list[AnyReading]:
-        readings = self._read(self._frames.idle(now_s), now_s)
-        if self._talk.falls_silent():
-            error = f"no answer at {self._baud} baud: check its supply and its RX and TX wires; set baud"
-            readings.append(Health(status="silent", error=error))
-        return readings
-
-    def pending_bytes(self, now_s: float) -> bytes:
-        return self._talk.next_bytes(now_s)
-
-    def _read(self, found: list[Frame | Noise], now_s: float) -> list[AnyReading]:
-        readings: list[AnyReading] = []
-        for piece in found:
-            if isinstance(piece, Noise):
-                readings += [garbled("noise between frames", piece.data), *self._doubt.bad(piece.data)]
-                continue
-            self._doubt.good()
-            self._talk.heard(now_s)
-            readings.append(reading_of(piece.data))
-        return readings
+        frames = FrameSearch(HEAD_BYTES, _frame_bytes, _is_frame)
+        silence = f"no answer at {config.baud} baud: check its supply and its RX and TX wires; set baud"
+        super().__init__(frames, talk, config.baud, lambda frame, _: [reading_of(frame)], silence)
 
 
 def reading_of(frame: bytes) -> AnyReading:

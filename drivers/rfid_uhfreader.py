@@ -13,8 +13,8 @@ from annotated_types import Ge, Le
 
 from drivers.asking import Conversation
 from drivers.contract import AnyReading, Decoder, Health, TagRead, Transport, garbled
-from drivers.framing import Frame, FrameSearch, Noise
-from drivers.line_doubt import LineDoubt
+from drivers.dialogue import Dialogue
+from drivers.framing import FrameSearch
 from drivers.presence import Zones, ZonesConfig, watched
 
 HEAD_BYTES = 6
@@ -61,43 +61,23 @@ class UhfReaderDriver:
         return watched(UhfReaderDecoder(config), self._zones, config)
 
 
-class UhfReaderDecoder:
+class UhfReaderDecoder(Dialogue):
     """Asks for one inventory after the other, unless the reader reports by itself."""
 
     def __init__(self, config: UhfReaderConfig) -> None:
-        self._frames = FrameSearch(HEAD_BYTES, _frame_bytes, _is_frame)
-        self._doubt = LineDoubt(config.baud)
-        self._config = config
-        self._talk = Conversation(
+        self._reports_by_itself = config.active
+        talk = Conversation(
             opening=[command(READER_INFO, config.address)],
             requests=[command(INVENTORY, config.address)],
             period_s=config.poll_s,
         )
-
-    def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
-        return self._read(self._frames.feed(chunk, now_s), now_s)
-
-    def idle(self, now_s: float) -> list[AnyReading]:
-        readings = self._read(self._frames.idle(now_s), now_s)
-        if self._talk.falls_silent():
-            where = self._config.host or f"{self._config.baud} baud"
-            error = f"no answer at {where}: check its supply, its cable, its address and baud"
-            readings.append(Health(status="silent", error=error))
-        return readings
+        frames = FrameSearch(HEAD_BYTES, _frame_bytes, _is_frame)
+        where = config.host or f"{config.baud} baud"
+        silence = f"no answer at {where}: check its supply, its cable, its address and baud"
+        super().__init__(frames, talk, config.baud, lambda frame, _: readings_of(frame), silence)
 
     def pending_bytes(self, now_s: float) -> bytes:
-        return b"" if self._config.active else self._talk.next_bytes(now_s)
-
-    def _read(self, found: list[Frame | Noise], now_s: float) -> list[AnyReading]:
-        readings: list[AnyReading] = []
-        for piece in found:
-            if isinstance(piece, Noise):
-                readings += [garbled("noise between frames", piece.data), *self._doubt.bad(piece.data)]
-                continue
-            self._doubt.good()
-            self._talk.heard(now_s)
-            readings += readings_of(piece.data)
-        return readings
+        return b"" if self._reports_by_itself else super().pending_bytes(now_s)
 
 
 def readings_of(frame: bytes) -> list[AnyReading]:

@@ -19,10 +19,9 @@ from drivers.contract import (
     Humidity,
     Temperature,
     Transport,
-    garbled,
 )
-from drivers.framing import Frame, FrameSearch, Noise
-from drivers.line_doubt import LineDoubt
+from drivers.dialogue import Dialogue
+from drivers.framing import FrameSearch
 
 HEAD_BYTES, OVERHEAD_BYTES = 3, 5
 REQUEST_BYTES = 8  # many adapters hear their own question: an echo is neither a reply nor noise
@@ -69,34 +68,28 @@ class ModbusThermometerDriver:
         return ModbusDecoder(config)
 
 
-class ModbusDecoder:
+class ModbusDecoder(Dialogue):
     """Asks each slave in turn; knows when each was last heard."""
 
     def __init__(self, config: ModbusConfig) -> None:
-        self._config = config
-        self._frames = FrameSearch(HEAD_BYTES, _frame_bytes, _is_frame)
-        self._doubt = LineDoubt(config.baud)
+        self._slaves = config.slaves
         self._heard_s: dict[int, float] = {}
         self._stale: set[int] = set()
         self._patience_s = max(STALE_AFTER_PERIODS * config.period_s, STALE_S_MIN)
-        self._talk = Conversation(
+        talk = Conversation(
             opening=[],
             requests=[request(slave, config.function, config.register, REGISTERS) for slave in config.slaves],
             period_s=config.period_s / max(1, len(config.slaves)),
         )
-
-    def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
-        return self._read(self._frames.feed(chunk, now_s), now_s)
+        frames = FrameSearch(HEAD_BYTES, _frame_bytes, _is_frame)
+        silence = (
+            f"nobody answers at {config.baud} baud: check A and B (swap them), the supply, slaves and baud"
+        )
+        super().__init__(frames, talk, config.baud, self._answer, silence)
 
     def idle(self, now_s: float) -> list[AnyReading]:
-        readings = self._read(self._frames.idle(now_s), now_s)
-        if self._talk.falls_silent():
-            error = (
-                f"nobody answers at {self._config.baud} baud: check A and B (swap them), the supply,"
-                " slaves and baud"
-            )
-            readings.append(Health(status="silent", error=error))
-        for slave in self._config.slaves:
+        readings = super().idle(now_s)
+        for slave in self._slaves:
             silent_s = now_s - self._heard_s.setdefault(slave, now_s)
             if silent_s > self._patience_s and slave not in self._stale:
                 self._stale.add(slave)
@@ -104,26 +97,14 @@ class ModbusDecoder:
                 readings.append(Health(status=f"stale slave {slave}", error=error))
         return readings
 
-    def pending_bytes(self, now_s: float) -> bytes:
-        return self._talk.next_bytes(now_s)
-
-    def _read(self, found: list[Frame | Noise], now_s: float) -> list[AnyReading]:
-        readings: list[AnyReading] = []
-        for piece in found:
-            if isinstance(piece, Noise):
-                readings += [garbled("noise between frames", piece.data), *self._doubt.bad(piece.data)]
-                continue
-            self._doubt.good()
-            if _is_echo(piece.data):
-                continue
-            self._talk.heard(now_s)
-            slave = piece.data[0]
-            if slave in self._config.slaves:
-                self._heard_s[slave] = now_s
-                self._stale.discard(slave)
-            sensor = f"slave {slave}" if len(self._config.slaves) > 1 else None
-            readings += readings_of(piece.data, sensor)
-        return readings
+    def _answer(self, frame: bytes, now_s: float) -> list[AnyReading] | None:
+        if _is_echo(frame):
+            return None
+        slave = frame[0]
+        if slave in self._slaves:
+            self._heard_s[slave] = now_s
+            self._stale.discard(slave)
+        return readings_of(frame, f"slave {slave}" if len(self._slaves) > 1 else None)
 
 
 def readings_of(frame: bytes, sensor: str | None = None) -> list[AnyReading]:
