@@ -175,7 +175,8 @@ class HidScannerDecoder:
             return []
         if self._text:  # something is missing in the middle: what is left could be another code
             self._problem = self._problem or f"key {code} is no character in layout {self._config.layout}"
-        alarm = self._guard.odd_key(code, at_us, ctrl=ctrl, alt=alt)
+        when_us = at_us or int(self._last_s * 1_000_000)  # hidraw reports carry no time
+        alarm = self._guard.odd_key(code, when_us, ctrl=ctrl, alt=alt)
         if alarm is None:
             return []
         self._problem = "keys that no scanner presses"

@@ -120,6 +120,18 @@ def test_what_opens_menus_and_consoles_is_reported(keys: tuple[tuple[int, int], 
     assert re.match(why, alarms[0].error or "")
 
 
+def test_an_attack_is_reported_once_and_another_one_later_again_also_where_the_kernel_tells_no_time() -> None:
+    scanner = decoder()
+    attack = pressed((META, 1), (19, 1), (19, 0), (META, 0))
+
+    reports = [
+        [one.status for one in scanner.feed(attack, now_s) if isinstance(one, Health)]
+        for now_s in (100.0, 105.0, 111.0)
+    ]
+
+    assert reports == [["blocked_suspect"], [], ["blocked_suspect"]]
+
+
 def test_a_flood_is_reported_once() -> None:
     scanner, at_us, readings = decoder(), 1_000_000, list[AnyReading]()
     for _ in range(3 * SCANS_MAX):
