@@ -7,7 +7,7 @@ import select
 import threading
 import time
 import tty
-from collections import Counter, deque
+from collections import Counter
 from pathlib import Path
 
 HEAR_EVERY_S = 0.2
@@ -19,9 +19,8 @@ class PtyScanner:
     def __init__(self, folder: Path, name: str) -> None:
         self._link = folder / f"{name}.tty"
         self._lock = threading.Lock()
-        self._pending: deque[str] = deque()  # scanned, not answered yet
         self._heard = b""
-        self.acknowledged: Counter[str] = Counter()  # code -> answers that said "booked"
+        self.acknowledged: Counter[str] = Counter()  # name of the item -> answers that said "booked"
         self.late = 0
         self.answers = 0  # to scans of this run; late ones are apart
         self.plug_in()
@@ -32,7 +31,6 @@ class PtyScanner:
         tty.setraw(slave)
         with self._lock:
             self._master, self._slave = master, slave
-            self._pending.clear()
             self._heard = b""
         self._link.unlink(missing_ok=True)
         self._link.symlink_to(os.ttyname(slave))
@@ -56,12 +54,6 @@ class PtyScanner:
         with self._lock, contextlib.suppress(OSError):
             if self._master >= 0:
                 os.write(self._master, code.encode() + b"\r\n")
-                self._pending.append(code)
-
-    def restarted(self) -> None:
-        """The driver was killed: what it had not answered may come late, or not at all."""
-        with self._lock:
-            self._pending.clear()
 
     def hear(self, stop: threading.Event) -> None:
         """Read answers until told to stop: the loop of a thread."""
@@ -82,14 +74,13 @@ class PtyScanner:
     def _settle(self) -> None:
         *lines, self._heard = self._heard.split(b"\r\n")
         for line in lines:
-            outcome = line.split(b" ", 1)[0].decode()
+            outcome, _, text = line.decode().partition(" ")
             if outcome == "late":
                 self.late += 1
                 continue
             self.answers += 1
-            code = self._pending.popleft() if self._pending else ""
             if outcome in ("ok", "low", "negative", "expired"):
-                self.acknowledged[code] += 1
+                self.acknowledged[text.partition(": ")[0]] += 1
 
 
 class ProbeFile:

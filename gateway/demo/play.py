@@ -20,7 +20,7 @@ SCAN_PAUSE_S = 0.9  # between two items of one customer
 SHORT_POWER_CUT_SCANS = 40  # sent in one go when the plug is pulled, so that some are under way
 BACK_WITHIN_S = 20.0
 UNKNOWN_CODE = "9529999999993"  # valid, and nobody has named it
-SKU_OF = {code: one.sku for one in ARTICLES for code in (one.gtin13, one.case_code)}
+SKU_OF = {one.name: one.sku for one in ARTICLES}
 SKUS = frozenset(SKU_OF.values())
 
 
@@ -105,8 +105,6 @@ class Play:
             self._processes.pull_the_plug()
             time.sleep(0.3)  # the last answers are still in the line
             acknowledged = by_item(self.counter.acknowledged + self.back_door.acknowledged)
-            for scanner in (self.counter, self.back_door):
-                scanner.restarted()
             began_s = time.monotonic()
             self._processes.start()
             heard = self.counter.answers + self.back_door.answers
@@ -175,10 +173,6 @@ class Play:
             return int(ledger.execute("SELECT coalesce(max(seq), 0) FROM movement").fetchone()[0])
 
 
-def by_item(codes: Counter[str]) -> Counter[str]:
-    """Item -> scans of it; one item has the code of a piece and that of a case, and one burst has it twice."""
-    items: Counter[str] = Counter()
-    for code, scans in codes.items():
-        if sku := SKU_OF.get(code):  # what the visitor has named himself is not compared
-            items[sku] += scans
-    return items
+def by_item(names: Counter[str]) -> Counter[str]:
+    """Item -> how often "booked" was said of it. A burst may hold the same one many times."""
+    return Counter({SKU_OF[name]: times for name, times in names.items() if name in SKU_OF})
