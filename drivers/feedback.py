@@ -11,9 +11,7 @@ import json
 import math
 import os
 import queue
-import shutil
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -115,6 +113,8 @@ class Player:
 
     def _run(self) -> None:
         """A sound that cannot be played is said once, and tried again at the next outcome."""
+        import subprocess  # half a megabyte that silent devices do without
+
         said = ""
         while True:
             tones = self._waiting.get()
@@ -129,13 +129,17 @@ class Player:
 
 def play_sound(tones: tuple[Tone, ...]) -> None:
     """Through the sound card's own program. Raises OSError when there is none."""
+    import subprocess
+
     command = _player()
     subprocess.run(command, input=samples(tones), check=True, capture_output=True, timeout=PLAYER_SECONDS_MAX)
 
 
 def _player() -> list[str]:
+    from shutil import which
+
     for name, *options in PLAYERS:
-        if found := shutil.which(name):
+        if found := which(name):
             return [found, *options]
     raise OSError("no sound: neither aplay nor paplay is installed; run: sudo apt install alsa-utils")
 

@@ -6,7 +6,6 @@ and builds its Config from options that were checked before.
 """
 
 from dataclasses import MISSING, fields
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -84,6 +83,8 @@ def _made(target: str, where: str) -> Driver:
 
 
 def _did_you_mean(word: str, words: list[str]) -> str:
+    from difflib import get_close_matches
+
     near = get_close_matches(word, words, n=1)
     return f'; did you mean "{near[0]}"?' if near else f"; there is {', '.join(words) or 'none'}"
 

@@ -5,7 +5,6 @@ import fcntl
 import os
 import select
 import socket
-import ssl
 import stat
 import time
 from collections.abc import Iterator
@@ -126,12 +125,9 @@ class TcpTransport:
     def __init__(self, host: str, port: int, *, tls: bool = False, ca_file: str = "") -> None:
         self._name = f"{host}:{port}"
         try:
-            self._socket: socket.socket = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
+            self._socket = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
             if tls:
-                context = ssl.create_default_context(cafile=ca_file or None)
-                self._socket = context.wrap_socket(self._socket, server_hostname=host)
-        except ssl.SSLCertVerificationError as error:
-            raise ConfigError(f"{self._name}: its certificate is not trusted; set ca_file") from error
+                self._socket = _secured(self._socket, host, ca_file)
         except OSError as error:
             raise DeviceGone(f"{self._name}: {error.strerror or error}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -143,7 +139,7 @@ class TcpTransport:
         self._socket.settimeout(max(timeout_s, 0.001))
         try:
             chunk = self._socket.recv(READ_BYTES_MAX)
-        except (TimeoutError, ssl.SSLWantReadError):
+        except TimeoutError:
             return b""
         except OSError as error:
             raise DeviceGone(f"{self._name}: {error.strerror or error}") from error
@@ -218,6 +214,16 @@ class ReplayTransport:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def _secured(line: socket.socket, host: str, ca_file: str) -> socket.socket:
+    """Raises ConfigError for a certificate that nobody here trusts, OSError."""
+    import ssl  # a megabyte that few drivers need
+
+    try:
+        return ssl.create_default_context(cafile=ca_file or None).wrap_socket(line, server_hostname=host)
+    except ssl.SSLCertVerificationError as error:
+        raise ConfigError(f"{host}: its certificate is not trusted; set ca_file") from error
 
 
 def _open(path: str, flags: int) -> int:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from gateway.config import Settings
@@ -15,6 +14,8 @@ def run_dir(settings: Settings) -> Path:
     beside = settings.ledger.data_dir / "run"
     if len(str(beside)) <= SOCKET_PATH_MAX:
         return beside
+    import tempfile  # rarely
+
     short = hashlib.sha256(str(beside).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"storekeeper-{os.getuid()}-{short}"
 

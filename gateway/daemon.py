@@ -40,7 +40,7 @@ def run(settings: Settings) -> int:
     """Run until SIGTERM. Returns 0 after a clean stop, 1 when a loop failed. Raises LedgerUnusable."""
     preload()
     set_up_for_one_thread_a_connection()
-    nursery = Nursery()  # before threads, sockets and connections
+    nursery = Nursery(_bundled_drivers(settings))  # before threads, sockets and connections
     writer = Writer(settings.ledger.data_dir, settings.ledger.ballast_mb)
     telemetry = Telemetry(settings.ledger.data_dir / "telemetry.db")
     make_run_dir(settings)
@@ -101,6 +101,12 @@ def _hear_last_words(inlet: Inlet) -> None:
     deadline_s = time.monotonic() + LAST_WORDS_S
     while not inlet.quiet and time.monotonic() < deadline_s:
         time.sleep(0.01)
+
+
+def _bundled_drivers(settings: Settings) -> set[str]:
+    """The modules of our own drivers that this shop has. A stranger's code is imported by its own process only."""
+    modules = {device.target.partition(":")[0] for device in settings.devices if device.enabled}
+    return {module for module in modules if module.startswith("drivers.")}
 
 
 def be_pump(path: str, bus: str, hint: str) -> None:

@@ -7,7 +7,6 @@ minute it looks how full the disk is.
 import contextlib
 import os
 import sqlite3
-import subprocess
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from drivers.bus import Outlet
@@ -26,6 +25,9 @@ from gateway.config import Settings
 from gateway.ledger.backups import backups
 from gateway.ledger.telemetry import Telemetry
 from gateway.room import let_backups_go, notices, room, told
+
+if TYPE_CHECKING:
+    import subprocess
 
 NIGHT_HOUR = 3  # of the shop's local time
 FIRST_LOOK_S = 5.0  # after a start: the shop has precedence
@@ -110,6 +112,8 @@ class Timetable:
 
     def _begin(self, job: Job) -> None:
         self._telemetry.link(job.name, "learning" if job.name == "forecast" else "working", job.doing)
+        import subprocess  # half a megabyte that the nursery's children need not share
+
         self._worker = subprocess.Popen(
             [sys.executable, "-P", "-m", *job.command, f"--dies-with={os.getpid()}"],
             stdin=subprocess.DEVNULL,
