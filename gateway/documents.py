@@ -16,9 +16,11 @@ from gateway.ledger.writer import AlertClosed, AlertRaised
 from gateway.stock.counts import corrections
 from gateway.stock.lots import LotStock
 from gateway.stock.movements import VIRTUAL, Draft, reversal
+from gateway.stock.stations import QUANTITY_MAX
 
 Number = Annotated[int, Meta(ge=0, lt=2**53)]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Code = Annotated[str, Meta(min_length=1, max_length=256)]  # as long as a scan may be
 COUNT_REQUEST, NEGATIVE = "count_request", "negative_stock"  # kinds of alert that a count answers
 
 
@@ -49,10 +51,10 @@ class Meaning(Struct):
 class TypedScan(Struct):
     """A code typed on a page or a command line for the station `device`; `mode` and `qty` for this one scan."""
 
-    code: str = ""
+    code: Code
     device: str | None = None
     mode: str | None = None
-    qty: int | None = None
+    qty: Annotated[int, Meta(ge=1, le=QUANTITY_MAX)] | None = None
     aim: str | None = None
 
 
@@ -130,7 +132,7 @@ class Items(Struct):
 class DismissParked(Struct):
     """Nobody will name this code: it was no item of ours."""
 
-    code: Text
+    code: Code
 
     def meaning(self, shop: Shop, now_us: int) -> Meaning:
         dismiss = "UPDATE parked SET state = 'dismissed' WHERE code = ? AND state = 'parked'"
@@ -141,7 +143,7 @@ class AnswerAlert(Struct):
     """A person has seen an alert, or says that it is dealt with."""
 
     id: Number
-    do: Literal["ack", "snooze", "close"]
+    do: Literal["ack", "close"]
 
     def meaning(self, shop: Shop, now_us: int) -> Meaning:
         alert = shop.open_alert(self.id)
@@ -156,7 +158,7 @@ class AnswerAlert(Struct):
 
 def name_a_code(body: dict[str, Any], shop: Shop, now_us: int) -> Meaning:
     """A code gets its item, which may be a new one: {"code", "sku", "name", ... columns of the item master}."""
-    code = msgspec.convert(body["code"], Text)
+    code = msgspec.convert(body.get("code"), Code)
     sku = str(body.get("sku") or code)
     item = item_statements({**body, "sku": sku}, now_us) if "name" in body else []
     if not item and not shop.is_item(sku):

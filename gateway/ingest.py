@@ -103,6 +103,7 @@ class Ingest:
         self._try_again_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
+        self._book_what_was_named()
         while not stop.is_set():
             if self._settled is not None:
                 self._take_up_settled()
@@ -271,7 +272,7 @@ class Ingest:
                 continue
             subject = f"{draft.sku}@{location}"
             if now < 0 <= was:
-                text = f"{draft.sku}: {now} at {location}, please count"
+                text = f"{self._shelves.name(draft.sku)}: {now} at {location}, please count"
                 text = outcome.text if outcome.code == "negative" else text
                 batch.alerts.append(AlertRaised(NEGATIVE, subject, "warning", text))
             elif was < 0 <= now:
@@ -299,7 +300,8 @@ class Ingest:
         except sqlite3.OperationalError:
             raise  # the disk
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, sqlite3.Error) as error:
-            text = f'this document of kind "{document.kind}" makes no sense: {error}'  # a peer's bytes
+            why = f"it lacks {error}" if isinstance(error, KeyError) else error  # a peer's bytes
+            text = f'this document of kind "{document.kind}" makes no sense: {why}'
             return Outcome("refused", text), False
         if kept:
             round_.batch.statements += document_answered(
@@ -323,6 +325,7 @@ class Ingest:
         if meaning.items_changed:
             batch.statements += document_answered(device, document.external_id, batch.stamp.wall_us, outcome)
             if problem := self._commit(batch):
+                round_.batch = self._writer.batch()  # what failed is not tried once more behind the answer
                 return problem, False
             self._shelves.forget(self._writer.connection)
             booked = self._book_parked()
@@ -380,6 +383,11 @@ class Ingest:
             effect = replace(effect, station=self._station(station.device))
         return self._carry_out(round_, effect, scan, device, idem)
 
+    def _book_what_was_named(self) -> None:
+        """A kill, or a disk that failed, may have come between a name and the scans that waited for it."""
+        with contextlib.suppress(sqlite3.Error):  # of the disk: whoever scans next hears of it
+            self._book_parked()
+
     def _book_parked(self) -> int:
         """Every parked scan whose code has a name by now."""
         rows = self._writer.connection.execute(
@@ -404,6 +412,9 @@ class Ingest:
                 self._carry_out(round_, effect, Scan(data, aim), device, f"{device}/{boot}/{seq}")
                 round_.batch.statements.append(parked_is("booked", device, boot, seq))
                 booked += 1
+            if len(round_.batch.rows) >= READINGS_PER_COMMIT_MAX:
+                self._close(round_)
+                round_ = self._begin()
         self._close(round_)
         return 0 if self._problem else booked
 
@@ -432,9 +443,9 @@ class Ingest:
             self._writer.commit(batch)
         except NotRecording as error:
             return self._not_recording(str(error))
-        except (sqlite3.IntegrityError, OverflowError) as error:
+        except (sqlite3.Error, OverflowError, TypeError, ValueError) as error:
             self._cursors.clear()  # they come again
-            # What a peer sent goes against the ledger's rules: a number used twice, a value out of range.
+            # What a peer sent goes against the ledger's rules: a number used twice, a value that is none.
             self._writer.distrust()
             self._shelves.forget(self._writer.connection)
             return Outcome("refused", f"the ledger does not take this: {error}")
@@ -476,6 +487,8 @@ class Ingest:
         )
         round_.events.append(Event("ledger", "ok", "counting again", "", wall_us))
         self._close(round_)
+        if not self._problem:
+            self._book_what_was_named()
 
     def _heard_hello(self, peer: bytes, hello: Hello) -> None:
         """A driver is back: say what its earlier runs booked and may never have voiced."""
@@ -532,8 +545,8 @@ class Ingest:
 
     def _take_up_settled(self) -> None:
         """A scanner whose home is another begins there; the others stay in the mode they are in."""
-        self._devices = {device.name: device for device in self._settled or ()}
-        self._settled = None
+        settled, self._settled = self._settled, None
+        self._devices = {device.name: device for device in settled or ()}
         round_ = self._begin()
         for name, station in list(self._stations.items()):
             device = self._devices.get(name)

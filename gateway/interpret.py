@@ -141,9 +141,10 @@ def _item(
         return _look(known.item, station, shelves, moment)
     if known.item.blocked and station.mode == "sell":
         text = f"{known.item.name} is blocked: {known.item.blocked}. Take it off the shelf"
-        return Effect(Outcome("refused", text), station, sku=known.item.sku)
+        return Effect(Outcome("refused", text), _without_quantity(station), sku=known.item.sku)
     if not known.item.stocked:
-        return Effect(Outcome("shown", f"{known.item.name}: not kept in stock"), station, sku=known.item.sku)
+        text = f"{known.item.name}: not kept in stock"
+        return Effect(Outcome("shown", text), _without_quantity(station), sku=known.item.sku)
     quantity, origin = _quantity(coded, known, station, moment)
     if quantity == 0:
         text = f"{known.item.name} is sold by weight: scan SK/QTY/<grams> first"

@@ -26,8 +26,8 @@ WILL_DELAY_S = 30
 PROTOCOL_REFUSED = {0x84, 0x01}  # MQTT 5 reason, MQTT 3.1.1 return code
 PASSWORD_REFUSED = {"Bad user name or password", "Not authorized"}
 TAKEN_OVER = "Session taken over"
-PACKED = ("content-encoding", "deflate")  # MQTT 5 user property of a payload in zlib's format (RFC 1950)
-UNPACKED_BYTES_MAX = 1024 * 1024  # a longer one is cut there, and then makes no sense to its reader
+PACKED = b"\x78"  # the first byte in zlib's format (RFC 1950); all else that we say begins with a brace
+UNPACKED_BYTES_MAX = 4 * 1024 * 1024  # a longer one is cut there, and then makes no sense to its reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +152,9 @@ class Line:
         """Keep-alive; to be called now and then."""
         self._client.loop_misc()
 
-    @property
-    def packs(self) -> bool:
-        """Whether a message can say that it is compressed: MQTT 3.1.1 has no words for it."""
-        return self._broker.protocol == "5"
-
-    def publish(
-        self, topic: str, payload: bytes, qos: int = 1, retain: bool = False, *, packed: bool = False
-    ) -> int:
+    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> int:
         """The message's id on this connection, which `on_taken` names when the broker has it."""
-        properties = None
-        if packed:
-            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]  # paho has no types here
-            properties.UserProperty = PACKED
-        return self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties).mid
+        return self._client.publish(topic, payload, qos=qos, retain=retain).mid
 
     def ack(self, received: Received) -> None:
         """With `manual_ack`: this message need not come again."""
@@ -203,7 +192,7 @@ class Line:
 
     def _message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         payload = bytes(message.payload)
-        if PACKED in getattr(message.properties, "UserProperty", ()):
+        if payload.startswith(PACKED):
             payload = _unpacked(payload)
         self._on_message(Received(message.topic, payload, message.retain, message.mid))
 

@@ -15,6 +15,7 @@ import zlib
 from collections import deque
 from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -24,7 +25,6 @@ import zmq
 from drivers.bus import Outlet, Progress, decode_hint
 from drivers.contract import Document
 from gateway.clock import Clock
-from gateway import VERSION
 from gateway.cloud import commands, topics
 from gateway.cloud.epcis import Translator, ledger_message
 from gateway.cloud.line import Broker, Line, Received, Will
@@ -356,10 +356,9 @@ class Pump:
 
     def _publish(self, leaf: str, body: bytes, now_s: float) -> int:
         assert self._line is not None
-        packed = self._compress and self._line.packs and len(body) > PACK_ABOVE_BYTES
-        if packed:
+        if self._compress and len(body) > PACK_ABOVE_BYTES:
             body = zlib.compress(body)
-        message_id = self._line.publish(self._address.topic(leaf), body, packed=packed)
+        message_id = self._line.publish(self._address.topic(leaf), body)
         self._window.sent(message_id, len(body), now_s)
         return message_id
 
@@ -413,7 +412,11 @@ class Pump:
         except ValueError as error:
             self._reply("", "refused", f"not a command: {error}")
             return
-        if reason := commands.refusal(command, self._standing(command), retained=received.retained):
+        standing = self._standing(command)
+        if command.id in standing.done and not received.retained:  # the reply was lost: it is said again
+            self._reply(command.id, "done", standing.done[command.id])
+            return
+        if reason := commands.refusal(command, standing, retained=received.retained):
             self._reply(command.id, "refused", reason)
             return
         self._given[command.issuer] = command.cmd_seq
@@ -423,7 +426,9 @@ class Pump:
             "type": command.type,
             "body": command.body,
         }
-        self._outlet.offer([Document(COMMAND_KIND, command.id, body)], time.monotonic())
+        now_s = time.monotonic()
+        self._outlet.offer([Document(COMMAND_KIND, command.id, body)], now_s)
+        self._outlet.flush(now_s)
 
     def _standing(self, command: commands.Command) -> commands.Standing:
         stamp = self._clock.now()
@@ -442,8 +447,10 @@ class Pump:
         self._outlet.flush(now_s)
         for reading, outcome in self._outlet.receive(now_s)[0]:
             if isinstance(reading, Document):
-                result = "refused" if outcome.code in NOT_DONE else "done"
-                self._reply(reading.external_id, result, outcome.text)
+                refused = outcome.code in NOT_DONE
+                if refused:  # its number was not used up
+                    self._given.pop(str(reading.body["issuer"]), None)
+                self._reply(reading.external_id, "refused" if refused else "done", outcome.text)
 
     def _reply(self, correlation: str, result: str, reason: str) -> None:
         self._replies.append(topics.Reply(correlation, result, reason))
@@ -474,7 +481,7 @@ class Pump:
             online=online,
             epoch=self._epoch.id,
             boot_id=self._boot_id,
-            sw=VERSION,
+            sw=version("storekeeper"),
             schema=schema,
             seq=newest,
             acked={lane: flow.acked for lane, flow in self._flows.items()},

@@ -329,6 +329,28 @@ def test_an_accepted_command_comes_to_the_core_as_a_reading_and_only_once(
     assert ear.said("up/reply")[0]["data"]["reason"] == "out of order: number 1, 1 was carried out already"
 
 
+def test_a_command_whose_reply_was_lost_is_answered_once_more_with_what_became_of_it(
+    tmp_path, broker, core, pumps, ear, shop
+):
+    with shop.connection:
+        shop.connection.execute(
+            "INSERT INTO command_seen VALUES (?, 'backoffice', 1, 'counting is asked for', 0)",
+            (COMMAND["id"],),
+        )
+    pumps(tmp_path, broker.port, core)
+    eventually(lambda: ear.said("state"), "the birth")
+
+    ear.say("down/cmd", COMMAND)
+
+    eventually(lambda: ear.said("up/reply"), "the reply")
+    assert ear.said("up/reply")[0]["data"] == {
+        "correlation": COMMAND["id"],
+        "result": "done",
+        "reason": "counting is asked for",
+    }
+    assert core.deliveries == []
+
+
 def test_an_idle_pump_costs_next_to_nothing(tmp_path, broker, core, pumps, ear, shop):
     pump = pumps(tmp_path, broker.port, core)
     eventually(lambda: ear.said("state"), "the birth")

@@ -81,7 +81,9 @@ def test_on_a_slow_line_an_alert_arrives_within_five_seconds_of_the_backlog_it_o
     assert len(seqs(ear.said("up/ledger"))) < 1_000  # it overtook most of it
 
 
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_compressed_a_week_offline_is_a_matter_of_minutes_on_a_slow_line(
+    protocol,
     tmp_path,
     slow_line,
     core,
@@ -92,24 +94,10 @@ def test_compressed_a_week_offline_is_a_matter_of_minutes_on_a_slow_line(
     office.start()
     with written(tmp_path) as shop:
         sell(shop, 1_000)
-        pumps(tmp_path, slow_line.port, core, compress=True)
+        pumps(tmp_path, slow_line.port, core, compress=True, protocol=protocol)
         held = "SELECT count(*) FROM movement"
         eventually(lambda: office_rows(office, held) == [(1_000,)], "the back office has unpacked all of it")
 
         assert_both_ends_are_equal(shop, office)
         print(f"{slow_line.bytes_up / 1_000:.0f} bytes a movement on the line")
         assert slow_line.bytes_up < 1_000 * 514 / 2
-
-
-def test_a_broker_of_mqtt_3_gets_plain_messages_whatever_the_settings_say(
-    tmp_path,
-    broker,
-    core,
-    pumps,
-    ear,  # noqa: F811
-):
-    with written(tmp_path) as shop:
-        sell(shop, 100)
-        pumps(tmp_path, broker.port, core, compress=True, protocol="3.1.1")
-
-        eventually(lambda: len(seqs(ear.said("up/ledger"))) == 100, "readable JSON")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from drivers.contract import Document
+from gateway.ledger.master import upsert_item
 from tests.ledger.counter import Counter, delivery, outcomes
 
 ID = "01935c2e-0000-7000-8000-00000000000"
@@ -106,6 +107,68 @@ def test_a_command_that_makes_no_sense_changes_nothing_and_says_why(tmp_path, ki
     assert code == "refused"
     assert text in why
     assert counter.rows("SELECT count(*) FROM command_seen") == [(0,)]
+    counter.close()
+
+
+def test_a_quantity_typed_for_a_recalled_item_is_not_kept_for_the_next_one(tmp_path):
+    counter = Counter(tmp_path)
+    recalled, other = counter.add_items(2, stocked=True)
+    command(counter, 1, "block-sku", sku="S1")
+
+    counter.scan("SK/QTY/6", recalled, other)
+
+    assert counter.rows("SELECT sku, qty FROM movement") == [("S2", 1)]
+    counter.close()
+
+
+def test_what_was_parked_is_booked_at_the_next_start_when_a_kill_came_after_the_name(tmp_path):
+    counter = Counter(tmp_path)
+    counter.scan("4006381333931")
+    batch = counter.writer.batch()
+    batch.statements += upsert_item({"sku": "pen", "name": "Pen", "codes": [("04006381333931", 1)]}, 1)
+    counter.writer.commit(batch)  # and here the kill came
+    counter.close()
+
+    again = Counter(tmp_path)
+    again.tell()
+
+    assert again.rows("SELECT kind, sku, qty FROM movement") == [("sale", "pen", 1)]
+    assert again.rows("SELECT state FROM parked") == [("booked",)]
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (
+            "items",
+            {
+                "rows": [
+                    {"plan": {"sku": "S1", "starts_on": "2026-12-01", "kind": "price", "price_minor": {}}}
+                ]
+            },
+        ),
+        ("notice", {"kind": "x", "subject": "y", "severity": "info", "text": "z", "data": {"x": b"\xff"}}),
+    ],
+)
+def test_what_the_ledger_cannot_hold_is_refused_and_counting_goes_on(tmp_path, kind, body):
+    counter = Counter(tmp_path)
+    (code,) = counter.add_items(1)
+
+    assert counter.say(kind, **body).code == "refused"
+
+    assert counter.scan(code)[0].code == "negative"
+    assert counter.rows("SELECT count(*) FROM movement") == [(1,)]
+    counter.close()
+
+
+def test_a_code_as_long_as_a_scan_may_be_can_be_ignored_and_named(tmp_path):
+    counter = Counter(tmp_path)
+    first, second = "W" * 256, "V" * 223
+    counter.scan(first, second)
+
+    assert counter.say("dismiss_parked", code=first).code == "ok"
+    assert counter.say("name_code", code=second, name="Guest network", sku="wifi").code == "ok"
     counter.close()
 
 
