@@ -145,6 +145,10 @@ def _item(
     if not known.item.stocked:
         text = f"{known.item.name}: not kept in stock"
         return Effect(Outcome("shown", text), _without_quantity(station), sku=known.item.sku)
+    if _lacks_its_price(coded, known.item):
+        waits = _unknown(scan, [coded], station, moment)
+        text = f"{known.item.name}: parked until its price per kilogram is known"
+        return replace(waits, outcome=Outcome("unknown", text), sku=known.item.sku)
     quantity, origin = _quantity(coded, known, station, moment)
     if quantity == 0:
         text = f"{known.item.name} is sold by weight: scan SK/QTY/<grams> first"
@@ -197,12 +201,25 @@ def _quantity(coded: Coded, known: Known, station: Station, moment: Moment) -> t
     if known.item.unit == "gram":
         if coded.grams is not None:
             return coded.grams * max(typed, 1), "label"
+        if coded.price_minor is not None:
+            return _grams_for(coded.price_minor, known.item) * max(typed, 1), "derived"
         return typed, "typed"
     if typed:
         return typed * known.units, "typed"
     if coded.count is not None:
         return coded.count * known.units, "label"
     return known.units, "scanned"
+
+
+def _grams_for(price_minor: int, item: Item) -> int:
+    """What a price on a label buys at the price per kilogram that holds now; rounded half up."""
+    assert item.price_minor, "parked before"
+    return (2000 * price_minor + item.price_minor) // (2 * item.price_minor)
+
+
+def _lacks_its_price(coded: Coded, item: Item) -> bool:
+    """Its weight is to be had from the price on the label, and nobody has said what a kilogram costs."""
+    return item.unit == "gram" and coded.grams is None and coded.price_minor is not None and not item.price_minor
 
 
 def _book(

@@ -52,6 +52,21 @@ class Shelf:
         return self.booked
 
 
+PRICED = "2135040039753"  # a Danish in-store label: item 13504, 39.75 to pay
+
+
+@dataclass
+class Cheese(Shelf):
+    """The same shop, with a cheese that is sold by weight."""
+
+    def __init__(self, per_kg_minor: int | None) -> None:
+        super().__init__()
+        self._cheese = Known(Item("cheese", "Cheese", unit="gram", price_minor=per_kg_minor))
+
+    def known(self, code: str) -> Known | None:
+        return self._cheese if code == "02135040000005" else None
+
+
 MOMENT = Moment(now_s=1000.0, idle_s=1.0, occurred_us=5_000_000, quality="ntp", today="2026-11-24")
 
 
@@ -150,6 +165,26 @@ def test_what_is_sold_by_weight_needs_a_weight():
         (),
     )
     assert [(one.quantity, one.value_minor) for one in typed.drafts] == [(750, 188)]  # 2.50 a kilogram
+
+
+@pytest.mark.parametrize(("per_kg_minor", "grams"), [(1_590, 2_500), (3_000, 1_325), (7_999, 497)])
+def test_a_price_on_the_label_counts_as_the_grams_that_it_buys(per_kg_minor, grams):
+    """39.75 on the label; the number that is booked says that it was derived."""
+    effect = scan(PRICED, at("sell"), shelf=Cheese(per_kg_minor), rcn_region="denmark")
+
+    assert [(one.quantity, one.quantity_source) for one in effect.drafts] == [(grams, "derived")]
+
+
+@pytest.mark.parametrize("per_kg_minor", [None, 0])
+def test_a_price_on_the_label_waits_until_somebody_says_what_a_kilogram_costs(per_kg_minor):
+    effect = scan(PRICED, at("sell"), shelf=Cheese(per_kg_minor), rcn_region="denmark")
+
+    assert (effect.outcome.code, effect.outcome.text, effect.drafts) == (
+        "unknown",
+        "Cheese: parked until its price per kilogram is known",
+        (),
+    )
+    assert effect.parked.data == PRICED
 
 
 def test_a_weight_on_the_label_counts_in_grams():
