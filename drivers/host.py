@@ -153,7 +153,7 @@ class Host:
                 backoff_s = min(2 * backoff_s, BACKOFF_MAX_S)
                 continue
             opened_s = time.monotonic()
-            self._trust.plugged(hardware_at(getattr(config, "path", "") or getattr(config, "port", "")))
+            self._trust.plugged(hardware_at(_device_file(config)))
             blocked = self._trust.is_blocked
             self.state(*(("blocked", self._trust.why_blocked()) if blocked else ("running",)))
             decoder = driver.decoder(config)
@@ -444,6 +444,12 @@ def _bounded(reading: AnyReading) -> AnyReading:
     if not isinstance(reading, Reading) or isinstance(reading, Scan):
         raise BadReading(f"the driver made something that is no reading: {reading!r:.200}")
     return reading
+
+
+def _device_file(config: Any) -> str:
+    """Where the device is, by its settings; "" for one on the network, whose port is a number."""
+    ways = (getattr(config, name, "") for name in ("path", "port"))
+    return next((way for way in ways if isinstance(way, str) and way), "")
 
 
 def _folder_of(bus_address: str) -> Path | None:
