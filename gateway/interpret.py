@@ -219,7 +219,8 @@ def _grams_for(price_minor: int, item: Item) -> int:
 
 def _lacks_its_price(coded: Coded, item: Item) -> bool:
     """Its weight is to be had from the price on the label, and nobody has said what a kilogram costs."""
-    return item.unit == "gram" and coded.grams is None and coded.price_minor is not None and not item.price_minor
+    by_price = coded.grams is None and coded.price_minor is not None
+    return item.unit == "gram" and by_price and not item.price_minor
 
 
 def _book(
