@@ -36,9 +36,11 @@ DECAYS = np.array(
 )  # memories of about 6, 14, 33, 100 and 400 days
 MID, SLOW = 2, 3
 ONE, KEEP_50D = np.float32(1), np.float32(0.98)
-WEEKDAY_DECAY = np.float32(0.95)  # per occurrence: about 20 weeks
-RECENT_WEEKDAY_DECAY = np.float32(0.72)
-FACTOR_DECAY = np.float32(0.99)
+GONE_50D = ONE - KEEP_50D
+GONE_WEEKDAY = np.float32(0.05)  # per occurrence: about 20 weeks
+GONE_RECENT_WEEKDAY = np.float32(0.28)
+GONE_FACTOR = np.float32(0.01)
+GONE_ZERO = np.array([[0.03], [0.01]], np.float32)
 PRIOR_DAYS = 5.0
 RATIO_DAYS = 84
 REFRESH_DAYS = 7
@@ -78,41 +80,44 @@ def snapshots(
 
 
 class Replay:
-    """The states of all items, moved on day by day; `look` reads them."""
+    """The states of all items, moved on day by day; `look` reads them.
+
+    Every array has its items last: a day is then one run of memory, which is most of the speed of a night.
+    """
 
     def __init__(self, panel: Panel, reach_days: int) -> None:
         panel = panel.planned_until(reach_days)
         n, days = panel.units.shape
         self.panel = panel
         self.first_weekday = panel.first_day.weekday()
-        promotion = np.maximum(panel.promotion, panel.display)
-        self.kind = ((promotion > 0.05).astype(np.int8) + (promotion > 0.35)).astype(
-            np.int8
-        )  # none, some, full
+        self.either = np.maximum(panel.promotion, panel.display)
+        self.kind = (self.either > 0.05).astype(np.int8) + (self.either > 0.35)  # none, some, full
         self.calendar = _calendar(panel.first_day, reach_days)
         self.rows = np.arange(n)
-        self.fit = np.zeros((n, days), np.float32)
-        self.seen = np.isfinite(panel.units)
-        self.y = np.where(self.seen, panel.units, 0).astype(np.float32)
-        self.cumulative = np.cumsum(self.y, 1, dtype=np.float32)
-        zeros = np.zeros
-        self.num, self.den = zeros((n, 5), np.float32), zeros((n, 5), np.float32)
-        self.wd_num, self.wd_den = zeros((n, 7), np.float32), zeros((n, 7), np.float32)
-        self.rw_num, self.rw_den = zeros((n, 7), np.float32), zeros((n, 7), np.float32)
-        self.up_num, self.up_den = zeros((n, 3), np.float32), zeros((n, 3), np.float32)
-        self.ho_num, self.ho_den = zeros(n, np.float32), zeros(n, np.float32)
-        self.zero = np.full((n, 2), 0.5, np.float32)
-        self.res = zeros((n, 2), np.float32)
-        self.res_den = zeros(n, np.float32)
-        self.size_num, self.size_den = zeros(n, np.float32), zeros(n, np.float32)
-        self.since, self.age = zeros(n, np.float32), zeros(n, np.float32)
-        self.steps, self.step_days, self.last = (
-            zeros(n, np.float32),
-            zeros(n, np.float32),
-            zeros(n, np.float32),
+        units = np.ascontiguousarray(panel.units.T)
+        self.seen = np.isfinite(units)
+        self.y = np.where(self.seen, units, 0).astype(np.float32)  # (days, items), as fit and cumulative
+        self.fit = np.zeros((days, n), np.float32)
+        self.cumulative = np.cumsum(self.y, 0, dtype=np.float32)
+        self.censored, self.closed, self.holiday, self.kinds = (
+            _by_day(row) for row in (panel.censored, panel.closed, panel.holiday, self.kind)
         )
-        self.price, self.price_now = zeros(n, np.float32), zeros(n, np.float32)
-        self.share = zeros(n, np.float32)
+        self.price_by_day = None if panel.price is None else np.nan_to_num(panel.price.T)
+
+        def zeros(*shape: int) -> Floats:
+            return np.zeros((*shape, n), np.float32)
+
+        self.num, self.den = zeros(5), zeros(5)
+        self.wd_num, self.wd_den, self.rw_num, self.rw_den = zeros(7), zeros(7), zeros(7), zeros(7)
+        self.up_num, self.up_den = zeros(3), zeros(3)
+        self.ho = zeros(2)  # demand, expected
+        self.zero = np.full((2, n), 0.5, np.float32)
+        self.res = zeros(3)  # absolute, squared, days
+        self.size = zeros(2)  # units, sales
+        self.since, self.age, self.last = zeros(), zeros(), zeros()
+        self.steps, self.step_days = zeros(), zeros()
+        self.price, self.price_now = zeros(), zeros()
+        self.share = zeros()
         self.index = np.ones(days, np.float32)  # shop: demand over fit, by day
         self.next_day = 0
         self.factor, self.up, self.feast = self.weekday_factor(), self.uplift(), self.holiday_factor()
@@ -121,28 +126,29 @@ class Replay:
         return (self.first_weekday + day) % 7
 
     def level(self, memory: int = MID) -> Floats:
-        prior = 0.0
-        return (self.num[:, memory] + prior) / np.maximum(self.den[:, memory], 0.5)
+        out: Floats = self.num[memory] / np.maximum(self.den[memory], 0.5)
+        return out
 
     def weekday_factor(self) -> Floats:
-        shop = (self.wd_num.sum(0) + 1e-3) / (self.wd_den.sum(0) + 1e-3)
-        prior = (PRIOR_DAYS * np.minimum(self.level(), 1) + 0.05)[:, None]
+        """(7, items)"""
+        shop = ((self.wd_num.sum(1) + 1e-3) / (self.wd_den.sum(1) + 1e-3))[:, None]
+        prior = PRIOR_DAYS * np.minimum(self.level(), 1) + 0.05
         factor = (self.wd_num + shop * prior) / (self.wd_den + prior)
-        out: Floats = (factor / np.maximum(factor.mean(1, keepdims=True), 0.05)).astype(np.float32)
+        out: Floats = (factor / np.maximum(factor.mean(0), 0.05)).astype(np.float32)
         return out
 
     def uplift(self) -> Floats:
-        """(items, 3): demand under no, some and full promotion over the level without."""
-        shop = (self.up_num.sum(0) + 1) / (self.up_den.sum(0) + 1)
-        prior = (PRIOR_DAYS * np.minimum(self.level(), 1) + 0.05)[:, None]
+        """(3, items): demand under no, some and full promotion over the level without."""
+        shop = ((self.up_num.sum(1) + 1) / (self.up_den.sum(1) + 1))[:, None]
+        prior = PRIOR_DAYS * np.minimum(self.level(), 1) + 0.05
         ratio = (self.up_num + shop * prior) / (self.up_den + prior)
-        out: Floats = np.clip(ratio / np.maximum(ratio[:, :1], 0.05), 0.3, 12).astype(np.float32)
+        out: Floats = np.clip(ratio / np.maximum(ratio[:1], 0.05), 0.3, 12).astype(np.float32)
         return out
 
     def holiday_factor(self) -> Floats:
-        shop = (self.ho_num.sum() + 0.5) / (self.ho_den.sum() + 0.5)
+        shop = (self.ho[0].sum() + 0.5) / (self.ho[1].sum() + 0.5)
         prior = 3 * np.minimum(self.level(), 1) + 0.05
-        out: Floats = ((self.ho_num + shop * prior) / (self.ho_den + prior)).astype(np.float32)
+        out: Floats = ((self.ho[0] + shop * prior) / (self.ho[1] + prior)).astype(np.float32)
         return out
 
     def advance_to(self, last: int) -> None:
@@ -152,75 +158,95 @@ class Replay:
         self.next_day = max(self.next_day, last + 1)
 
     def advance(self, day: int) -> None:
-        panel, weekday = self.panel, self.weekday(day)
-        y = self.y[:, day]
-        closed, holiday = _column(panel.closed, day), _column(panel.holiday, day)
-        launched = self.seen[:, day] & ((self.age > 0) | (y > 0))
-        sold_out = panel.censored[:, day] & (y > 0)  # an empty shelf all day says nothing at all
-        counts = launched & ~closed & (~panel.censored[:, day] | sold_out)
-        level = self.level()
+        weekday, y = self.weekday(day), self.y[day]
+        censored, holiday, kind = self.censored[day], self.holiday[day], self.kinds[day]
+        sold = y > 0
+        launched = self.seen[day] & ((self.age > 0) | sold)
+        counts = launched & ~self.closed[day]
         if day % REFRESH_DAYS == 0 or day < 28:  # factors move slowly; a look ahead always takes fresh ones
             self.factor, self.up, self.feast = self.weekday_factor(), self.uplift(), self.holiday_factor()
-        factor, uplift = self.factor, self.up
-        kind = np.broadcast_to(_column(self.kind, day), y.shape)
-        expected_shape = factor[:, weekday] * uplift[self.rows, kind]
-        fit = level * expected_shape * np.where(holiday, self.feast, ONE)
-        if sold_out.any():
-            y = self.y[:, day] = np.where(sold_out, demand_given_at_least(y, fit), y)
-        self.cumulative[:, day] = y + (self.cumulative[:, day - 1] if day else 0)
-        self.fit[:, day] = np.where(counts, fit, 0)
+        uplift = self.up[kind, self.rows] if kind.any() else self.up[0]
+        level = self.level()
+        shape = self.factor[weekday] * uplift
+        fit = level * shape
+        if holiday.any():
+            fit *= np.where(holiday, self.feast, ONE)
+        if censored.any():
+            counts &= ~censored | sold  # an empty shelf all day says nothing at all
+            y = self.y[day] = np.where(censored & sold, demand_given_at_least(y, fit), y)
+        self.cumulative[day] = y + (self.cumulative[day - 1] if day else 0)
+        self.fit[day] = np.where(counts, fit, 0)
         settled = counts & (self.age >= 14)
         if settled.any():
-            self.index[day] = (y[settled].sum() + 1) / (fit[settled].sum() + 1)
+            self.index[day] = (y @ settled + 1) / (fit @ settled + 1)
         self.age += launched
-        self.since = np.where(launched & (y > 0), 0, self.since + counts)
-        self.steps += np.where(launched & (self.age > 1), np.abs(y - self.last), 0)
-        self.step_days += launched & (self.age > 1)
+        self.since = np.where(launched & sold, 0, self.since + counts)
+        moved = launched & (self.age > 1)
+        self.steps += np.abs(y - self.last) * moved
+        self.step_days += moved
         self.last = np.where(launched, y, self.last)
-        if panel.price is not None:
-            price = np.nan_to_num(panel.price[:, day])
-            self.price_now = np.where(price > 0, price, self.price_now)
-            self.price = np.where(self.price > 0, 0.98 * self.price + 0.02 * self.price_now, self.price_now)
-        self.share = np.where(counts, 0.97 * self.share + 0.03 * (kind > 0), self.share)
-        usual = counts & ~holiday
-        keep = np.where(counts, KEEP_50D, ONE)
-        self.ho_num = self.ho_num * keep + np.where(counts & holiday, y, 0)
-        self.ho_den = self.ho_den * keep + np.where(counts & holiday, level * expected_shape, 0)
-        decay = np.where(usual[:, None], DECAYS, 1)
-        self.num = self.num * decay + np.where(usual, y, 0)[:, None]
-        self.den = self.den * decay + np.where(usual, expected_shape, 0)[:, None]
-        fresh = self.level()
-        self._decay_into(
-            self.wd_num, self.wd_den, weekday, WEEKDAY_DECAY, usual, y, fresh * uplift[self.rows, kind]
-        )
-        recent = RECENT_WEEKDAY_DECAY
-        self._decay_into(self.rw_num, self.rw_den, weekday, recent, usual, y, fresh * expected_shape)
-        keep3 = np.where(usual, FACTOR_DECAY, ONE)[:, None]
-        self.up_num *= keep3
-        self.up_den *= keep3
-        self.up_num[self.rows, kind] += np.where(usual, y, 0)
-        self.up_den[self.rows, kind] += np.where(usual, fresh * factor[:, weekday], 0)
-        for memory, rate in enumerate((0.97, 0.99)):
-            self.zero[:, memory] = np.where(
-                usual, rate * self.zero[:, memory] + (1 - rate) * (y == 0), self.zero[:, memory]
-            )
-        keep1 = np.where(usual, KEEP_50D, ONE)
-        error = np.where(usual, y - fit, 0)
-        self.res[:, 0] = self.res[:, 0] * keep1 + np.abs(error)
-        self.res[:, 1] = self.res[:, 1] * keep1 + error**2
-        self.res_den = self.res_den * keep1 + usual
-        sold = usual & (y > 0)
-        keep_size = np.where(sold, WEEKDAY_DECAY, ONE)
-        self.size_num = self.size_num * keep_size + np.where(sold, y, 0)
-        self.size_den = self.size_den * keep_size + sold
+        if self.price_by_day is not None:
+            self._take_price(self.price_by_day[day])
+        self.share += counts * (np.float32(0.03) * ((kind > 0) - self.share))
+        self.ho *= np.where(counts, KEEP_50D, ONE)
+        usual = counts
+        if holiday.any():
+            feast = counts & holiday
+            self.ho[0] += y * feast
+            self.ho[1] += level * shape * feast
+            usual = counts & ~holiday
+        self._take_usual(weekday, kind, usual, y, shape, uplift, y - fit)
 
-    @staticmethod
-    def _decay_into(
-        num: Floats, den: Floats, column: int, rate: np.float32, mask: Flags, y: Floats, expected: Floats
+    def _take_price(self, price: Floats) -> None:
+        self.price_now = np.where(price > 0, price, self.price_now)
+        self.price = np.where(self.price > 0, 0.98 * self.price + 0.02 * self.price_now, self.price_now)
+
+    def _take_usual(
+        self,
+        weekday: int,
+        kind: NDArray[np.int8],
+        usual: Flags,
+        y: Floats,
+        shape: Floats,
+        uplift: Floats,
+        error: Floats,
     ) -> None:
-        keep = np.where(mask, rate, ONE)
-        num[:, column] = num[:, column] * keep + np.where(mask, y, 0)
-        den[:, column] = den[:, column] * keep + np.where(mask, expected, 0)
+        """A day moves the states of the items for which it was an ordinary open day."""
+        weight = usual.astype(np.float32)
+        units = y * weight
+        keep = ONE - weight * (ONE - DECAYS)[:, None]
+        self.num *= keep
+        self.num += units
+        self.den *= keep
+        self.den += shape * weight
+        expected = self.level() * weight
+        for num, den, gone, fit in (
+            (self.wd_num, self.wd_den, GONE_WEEKDAY, expected * uplift),
+            (self.rw_num, self.rw_den, GONE_RECENT_WEEKDAY, expected * shape),
+        ):
+            keep_day = ONE - gone * weight
+            num[weekday] = num[weekday] * keep_day + units
+            den[weekday] = den[weekday] * keep_day + fit
+        keep_factor = ONE - GONE_FACTOR * weight
+        self.up_num *= keep_factor
+        self.up_den *= keep_factor
+        plain = expected * self.factor[weekday]
+        if kind.any():
+            self.up_num[kind, self.rows] += units
+            self.up_den[kind, self.rows] += plain
+        else:
+            self.up_num[0] += units
+            self.up_den[0] += plain
+        self.zero += GONE_ZERO * weight * ((y == 0) - self.zero)
+        self.res *= ONE - GONE_50D * weight
+        error = error * weight
+        self.res[0] += np.abs(error)
+        self.res[1] += error * error
+        self.res[2] += weight
+        sold = (y > 0) * weight
+        self.size *= ONE - GONE_WEEKDAY * sold
+        self.size[0] += units
+        self.size[1] += sold
 
     def look(self, origin: int, ahead: NDArray[np.int64]) -> Snapshot:
         level = self.level()
@@ -228,7 +254,7 @@ class Replay:
         step = np.maximum(self.steps / np.maximum(self.step_days, 1), LEVEL_FLOOR).astype(np.float32)
         base, open_days, target, factors = self._target(origin, ahead, scale)
         item = self._item(origin, scale, step)
-        variance = self.res[:, 1] / np.maximum(self.res_den, 1)
+        variance = self.res[1] / np.maximum(self.res[2], 1)
         dispersion = np.maximum(variance / scale, 1).astype(np.float32)
         return Snapshot(
             origin,
@@ -255,15 +281,15 @@ class Replay:
             put[name][:] = _log_ratio(
                 self._sum(origin, days) / np.minimum(days, np.maximum(self.age, 1)), scale
             )
-        put["zeros_30d"][:], put["zeros_100d"][:] = self.zero.T
+        put["zeros_30d"][:], put["zeros_100d"][:] = self.zero
         put["since_sale"][:] = np.log1p(self.since)
         put["age"][:] = np.minimum(self.age, 84) / 84  # older than this, an age would only tell the date
-        put["residual_abs"][:] = _log_ratio(self.res[:, 0] / np.maximum(self.res_den, 1), scale)
-        put["residual_sq"][:] = _log_ratio(np.sqrt(self.res[:, 1] / np.maximum(self.res_den, 1)), scale)
+        put["residual_abs"][:] = _log_ratio(self.res[0] / np.maximum(self.res[2], 1), scale)
+        put["residual_sq"][:] = _log_ratio(np.sqrt(self.res[1] / np.maximum(self.res[2], 1)), scale)
         ratios = self._ratios(origin)
         for column, name in enumerate(("ratio_q50", "ratio_q90", "ratio_q95")):
             put[name][:] = np.log(ratios[:, column] + 0.1)
-        put["sale_size"][:] = np.log1p(self.size_num / np.maximum(self.size_den, 0.5)) / 2
+        put["sale_size"][:] = np.log1p(self.size[0] / np.maximum(self.size[1], 0.5)) / 2
         for name, memory, over in (("fast", 0, MID), ("slow", MID, SLOW)):
             put[f"shop_{name}"][:] = _log_ratio(self.level(memory).sum(), self.level(over).sum() + 1e-3)
             groups = self.panel.groups
@@ -273,7 +299,7 @@ class Replay:
             self.price > 0, np.log(np.maximum(self.price_now, 1e-3) / np.maximum(self.price, 1e-3)), 0
         )
         put["promotion_share"][:] = self.share
-        put["uplift_some"][:], put["uplift_full"][:] = np.log(self.uplift()[:, 1:]).T
+        put["uplift_some"][:], put["uplift_full"][:] = np.log(self.uplift()[1:])
         put["has_year"][:] = self.age > YEAR_DAYS + 28
         put["diff_ratio"][:] = _log_ratio(step, scale)
         return np.clip(out, -4, 4, out=out)
@@ -286,9 +312,8 @@ class Replay:
         weekday = (self.first_weekday + day) % 7
         out = np.zeros((n, len(ahead), len(TARGET_FEATURES)), np.float32)
         put = {name: out[:, :, column] for column, name in enumerate(TARGET_FEATURES)}
-        factor, uplift, holiday_factor = self.weekday_factor(), self.uplift(), self.holiday_factor()
-        kind = np.broadcast_to(self.kind[:, day], (n, len(day)))
-        up = np.take_along_axis(uplift, kind.astype(np.int64), 1)
+        factor, uplift, holiday_factor = self.weekday_factor().T, self.uplift(), self.holiday_factor()
+        up = uplift[self.kind[:, day], self.rows[:, None]]
         is_open = np.broadcast_to(~panel.closed[:, day], (n, len(day)))
         holiday = np.broadcast_to(panel.holiday[:, day], (n, len(day)))
         factors = np.stack([factor[:, weekday], up, np.where(holiday, holiday_factor[:, None], ONE)], 2)
@@ -296,12 +321,12 @@ class Replay:
         base = (base * is_open).astype(np.float32)
         put["base"][:] = np.log(base + BASE_FLOOR)
         put["weekday_factor"][:] = np.log(factor[:, weekday] + BASE_FLOOR)
-        prior = (0.5 * np.minimum(self.level(), 1) + 0.05)[:, None]
-        put["same_weekday"][:] = np.log((self.rw_num + prior) / (self.rw_den + prior))[:, weekday]
+        prior = 0.5 * np.minimum(self.level(), 1) + 0.05
+        put["same_weekday"][:] = np.log((self.rw_num + prior) / (self.rw_den + prior)).T[:, weekday]
         for column, name in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun")):
             put[name][:] = weekday == column
         put["promotion"][:], put["display"][:] = panel.promotion[:, day], panel.display[:, day]
-        either = np.maximum(panel.promotion, panel.display)
+        either = self.either
         put["promotion_before"][:], put["promotion_after"][:] = either[:, day - 1], either[:, day + 1]
         put["promotion_news"][:] = either[:, day] - self.share[:, None]
         put["uplift"][:] = np.log(up)
@@ -328,9 +353,8 @@ class Replay:
         if then < 28:
             return
         ago = np.minimum(day - YEAR_DAYS, origin - 3)
-        first = self.cumulative[:, ago - 4]
-        week = (self.cumulative[:, ago + 3] - first) / 7
-        before = (self.cumulative[:, then] - self.cumulative[:, then - 28]) / 28
+        week = ((self.cumulative[ago + 3] - self.cumulative[ago - 4]) / 7).T
+        before = (self.cumulative[then] - self.cumulative[then - 28]) / 28
         old = (self.age > YEAR_DAYS + 28)[:, None]
         shop_week, shop_before = (week * old).sum(0), (before[:, None] * old).sum()
         shop = (shop_week + 0.1) / (shop_before + 0.1)
@@ -350,14 +374,15 @@ class Replay:
         return (last - self.panel.first_day).days
 
     def _sum(self, origin: int, days: int) -> Floats:
-        start = self.cumulative[:, origin - days] if origin >= days else 0
-        return self.cumulative[:, origin] - start
+        start = self.cumulative[origin - days] if origin >= days else 0
+        out: Floats = self.cumulative[origin] - start
+        return out
 
     def _ratios(self, origin: int) -> Floats:
         """(items, 3): quantiles .5 .9 .95 of demand over fit, last RATIO_DAYS days."""
         window = slice(max(0, origin + 1 - RATIO_DAYS), origin + 1)
-        fit = self.fit[:, window]
-        ratio = np.where(fit > 1e-4, self.y[:, window] / np.maximum(fit, 1e-4), np.nan)
+        fit = self.fit[window].T
+        ratio = np.where(fit > 1e-4, self.y[window].T / np.maximum(fit, 1e-4), np.nan)
         return sorted_quantiles(ratio.astype(np.float32), np.array([0.5, 0.9, 0.95], np.float32))
 
 
@@ -380,9 +405,9 @@ def sorted_quantiles(values: Floats, levels: Floats) -> Floats:
     return out
 
 
-def _column(row: NDArray[Any], day: int) -> NDArray[Any]:
-    column: NDArray[Any] = row[:, day]  # one value an item, or one for all
-    return column
+def _by_day(rows: NDArray[Any]) -> NDArray[Any]:
+    """(days, items), or (days, 1) where the whole shop shares the row."""
+    return np.ascontiguousarray(rows.T)
 
 
 def _log_ratio(a: Floats, b: Floats) -> Floats:

@@ -238,8 +238,8 @@ def _spreads(state: Replay, origin: int) -> tuple[Floats, Floats]:
     """(items, LEVELS) twice: quantiles of demand over the structural fit, of days and of rolling weeks."""
     levels = np.asarray(LEVELS, np.float32)
     window = slice(max(0, origin + 1 - RATIO_DAYS), origin + 1)
-    fit = state.fit[:, window]
-    y = np.where(fit > 0, state.y[:, window], 0)
+    fit = state.fit[window].T
+    y = np.where(fit > 0, state.y[window].T, 0)
     weeks = _ratio(_rolling(y, 7), _rolling(fit, 7))
     return sorted_quantiles(_ratio(y, fit), levels), sorted_quantiles(weeks, levels)
 
