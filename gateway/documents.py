@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from drivers.contract import Outcome
+from gateway.care import BLOCKED
 from gateway.ledger.master import PLAN_KEYS, Statement, name_code, upsert_item
 from gateway.ledger.writer import AlertClosed, AlertRaised
 from gateway.stock.counts import corrections
@@ -149,6 +150,10 @@ class AnswerAlert(Struct):
         alert = shop.open_alert(self.id)
         if alert is None:
             return refused(f"alert {self.id} is not there or was closed already")
+        if self.do == "close" and alert[0] == BLOCKED:
+            return refused(
+                f"{alert[1]} is blocked as long as this notice is open: free it on the devices page"
+            )
         if self.do == "close":
             return Meaning(Outcome("ok"), alerts=[AlertClosed(*alert)])
         return Meaning(

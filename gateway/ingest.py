@@ -354,11 +354,12 @@ class Ingest:
 
     def _word(self, document: Document, batch: Batch) -> tuple[Outcome, bool]:
         """To a device, or about one."""
-        outcome, word = care.heed(document.kind, document.body, batch)
-        if word and (peer := self._peers.get(str(document.body["name"]))):
-            self._inlet.send(peer, word)
-        elif outcome.code == "shown" and word:
+        peer = self._peers.get(str(document.body.get("name", "")))
+        if document.kind == "device" and document.body["do"] != "confirm" and peer is None:
             return Outcome("refused", f"{document.body['name']} is not running"), False
+        outcome, word = care.heed(document.kind, document.body, batch)
+        if word and peer:
+            self._inlet.send(peer, word)
         return outcome, outcome.code == "ok"
 
     def _scan_for(

@@ -26,10 +26,11 @@ from gateway.shelf_evidence import ShelfEvidence, evidence
 
 LOOK_EVERY_S = 2.0
 SHELVES_EVERY_S = 120.0
-GONE_AFTER_US = 60_000_000
+GONE_AFTER_S = 60.0
 FAILURES_MAX, FAILURES_WITHIN_S = 3, 600.0
 AGREES_WITHIN_ERRORS = 2.0  # standard errors between weight and ledger
 REMOVAL = "unscanned_removal"
+OF_A_DEVICE = ("device_gone", "device_failing", "device_muted", BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,9 @@ class Watch:
         """The loop of the thread `watch`."""
         outlet = Outlet(bus_address(self._settings()), "watch", os.urandom(6).hex())
         shelves_s = time.monotonic() + SHELVES_EVERY_S
-        self._open = self._still_open()
         while not stop.wait(LOOK_EVERY_S):
-            notices = list(self._of_devices(time.time_ns() // 1000))
+            self._open = self._still_open()  # a page, a command and the back office close notices, too
+            notices = list(self._of_devices(time.monotonic()))
             if time.monotonic() >= shelves_s:
                 shelves_s += SHELVES_EVERY_S
                 notices += self._of_shelves(time.time_ns() // 1000)
@@ -72,7 +73,7 @@ class Watch:
         outlet.close()
 
     def _still_open(self) -> set[tuple[str, str]]:
-        """What an earlier run said and nobody has closed."""
+        """(kind, subject) of what was said, by this run or an earlier one, and nobody has closed."""
         with contextlib.suppress(sqlite3.Error), closing(self._ledger()) as ledger:
             return {(one.kind, one.subject) for one in queries.alerts(ledger, ("open", "ack"), limit=-1)}
         return set()
@@ -80,18 +81,19 @@ class Watch:
     def _say(self, outlet: Outlet, notice: Notice) -> None:
         body = {"kind": notice.kind, "subject": notice.subject, "over": not notice.text}
         body |= {"severity": notice.severity, "text": notice.text, "data": notice.data}
-        key = (notice.kind, notice.subject)
         with contextlib.suppress(TimeoutError):  # the core is busy with its disk: at the next look, then
-            if outlet.ask(Document("notice", os.urandom(8).hex(), body)).code == "ok":
-                self._open.add(key) if notice.text else self._open.discard(key)
+            outlet.ask(Document("notice", os.urandom(8).hex(), body))
 
-    def _of_devices(self, now_us: int) -> Iterator[Notice]:
-        """What changed since the last look."""
+    def _of_devices(self, now_s: float) -> Iterator[Notice]:
+        """What changed since the last look. Of a device that was taken out of the settings, everything is over."""
         devices = {device.name: device for device in self._settings().devices}
+        for kind, name in self._open:
+            if kind in OF_A_DEVICE and kind != BLOCKED and name not in devices:
+                yield Notice(kind, name)
         for name, state in self._telemetry.devices().items():
             if device := devices.get(name):
-                wanted = {one.kind: one for one in of_device(device, state, self._failing(name), now_us)}
-                for kind in ("device_gone", "device_failing", "device_muted", BLOCKED):
+                wanted = {one.kind: one for one in of_device(device, state, self._failing(name), now_s)}
+                for kind in OF_A_DEVICE:
                     is_open = (kind, name) in self._open
                     if kind in wanted and not is_open:
                         yield wanted[kind]
@@ -121,7 +123,7 @@ class Watch:
         return queries.connect(self._settings().ledger.data_dir / "ledger.db")
 
 
-def of_device(device: Device, state: DeviceState, is_failing: bool, now_us: int) -> Iterator[Notice]:
+def of_device(device: Device, state: DeviceState, is_failing: bool, now_s: float) -> Iterator[Notice]:
     """What a person should know of this device just now."""
     name = device.name
     if state.state == "blocked":
@@ -129,7 +131,7 @@ def of_device(device: Device, state: DeviceState, is_failing: bool, now_us: int)
         yield Notice(BLOCKED, name, "critical", f"{name}: {state.text}", data)
     elif state.state == "muted":
         yield Notice("device_muted", name, "info", f"{name}: {state.text}")
-    elif state.state == "waiting" and now_us - state.since_us >= GONE_AFTER_US:
+    elif state.state == "waiting" and now_s - state.since_s >= GONE_AFTER_S:
         text = f"{name} is not there: {state.text}. Plug it into the same port; it continues by itself"
         yield Notice("device_gone", name, "warning", text, {"since_us": state.since_us})
     if is_failing:

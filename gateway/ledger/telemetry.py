@@ -25,7 +25,8 @@ class DeviceState:
     driver: str
     state: str = "starting"
     text: str = ""
-    since_us: int = 0
+    since_us: int = 0  # for people
+    since_s: float = 0.0  # monotonic, for decisions: dates jump
     last_reading_us: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -49,7 +50,8 @@ class Telemetry:
         with self._lock:
             known = self._devices.setdefault(name, DeviceState(driver))
             if (known.state, known.text) != (state, text):
-                known.state, known.text, known.since_us = state, text, time.time_ns() // 1000
+                known.state, known.text = state, text
+                known.since_us, known.since_s = time.time_ns() // 1000, time.monotonic()
                 self._changed.add(name)
                 self.changed = True
 

@@ -9,12 +9,12 @@ from gateway.ledger.telemetry import DeviceState
 from gateway.watch import of_device
 
 SCANNER = Device("door", "hid_scanner", options={"path": "/dev/input/by-id/door"})
-NOW_US = 1_790_000_000_000_000
+NOW_S = 10_000.0
 
 
 def told(state: str, text: str = "", since_s: int = 0, failing: bool = False) -> list[tuple[str, str]]:
-    device = DeviceState("hid_scanner", state, text, NOW_US - since_s * 1_000_000)
-    return [(one.kind, one.severity) for one in of_device(SCANNER, device, failing, NOW_US)]
+    device = DeviceState("hid_scanner", state, text, since_s=NOW_S - since_s)
+    return [(one.kind, one.severity) for one in of_device(SCANNER, device, failing, NOW_S)]
 
 
 @pytest.mark.parametrize(
