@@ -63,5 +63,8 @@ def ack(ctx: click.Context, number: int, config: Path | None) -> None:
     if number not in {row.id for row in queries.alerts(ledger, ("open", "ack"), limit=-1)}:
         click.echo(f"there is no open alert {number}; storekeeper alerts list shows them", err=True)
         ctx.exit(1)
-    _, text = tell(settings, "alert", {"id": number, "do": "ack"})
+    outcome, text = tell(settings, "alert", {"id": number, "do": "ack"})
+    if outcome != "ok":
+        click.echo(text, err=True)
+        ctx.exit(1)
     click.echo(text or f"alert {number}: seen to")

@@ -33,6 +33,8 @@ class Desk:
         if self._outlet is None:
             self._outlet = Outlet(self._address, "web", uuid.uuid4().hex)
         outcome = self._outlet.ask(document, ANSWER_WITHIN_S)
+        if outcome.code == "not_recording":
+            return outcome  # nothing happened: the same form sent again is another try
         self._answered[document.external_id] = outcome
         while len(self._answered) > ANSWERS_KEPT:
             del self._answered[next(iter(self._answered))]
