@@ -28,7 +28,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -195,30 +194,32 @@ def put_forecast(
 ) -> None:
     """One block of items of the coming night: mean (items, days), quantiles (items, days, 5) at .1 .5 .9 .95 .99."""
     names = [(last_day + timedelta(days=index + 1)).isoformat() for index in range(days)]
-    table = np.concatenate([mean[:, :days, None], quantiles[:, :days]], 2).astype(np.float64).round(4)
-    for row, sku in enumerate(skus):
-        store.executemany(
-            "INSERT INTO next_forecast VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            zip(repeat(sku), names, *table[row].T.tolist()),
-        )
+    table = np.concatenate([mean[:, :days, None], quantiles[:, :days]], 2)
+    _put_many(store, "next_forecast", skus, [f"'{name}'" for name in names], table)
 
 
 def put_sums(
     store: sqlite3.Connection, skus: tuple[str, ...], sums: dict[tuple[int, int], tuple[Floats, Floats]]
 ) -> None:
     keys = sorted(sums)
-    table = (
-        np.stack([np.concatenate([sums[key][0][:, None], sums[key][1][:, 1:]], 1) for key in keys], 1)
-        .astype(np.float64)
-        .round(4)
+    table = np.stack([np.concatenate([sums[key][0][:, None], sums[key][1][:, 1:]], 1) for key in keys], 1)
+    _put_many(store, "next_forecast_sum", skus, [f"{start}, {span}" for start, span in keys], table)
+
+
+def _put_many(
+    store: sqlite3.Connection, into: str, skus: tuple[str, ...], labels: list[str], table: Floats
+) -> None:
+    """One statement an item, half the time of one a row: (items, rows, values), `labels` the key of each row in SQL."""
+    width = table.shape[2]
+    rows = []
+    for row, label in enumerate(labels):
+        marks = ", ".join(f"?{2 + row * width + column}" for column in range(width))
+        rows.append(f"(?1, {label}, {marks})")
+    values = table.reshape(len(skus), len(labels) * width).astype(np.float64).round(4).tolist()
+    store.executemany(
+        f"INSERT INTO {into} VALUES {', '.join(rows)}",
+        ([sku, *numbers] for sku, numbers in zip(skus, values, strict=True)),
     )
-    starts, spans = [start for start, _ in keys], [span for _, span in keys]
-    for row, sku in enumerate(skus):
-        columns = table[row].T.tolist()
-        store.executemany(
-            "INSERT INTO next_forecast_sum VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            zip(repeat(sku), starts, spans, *columns),
-        )
 
 
 def put_notes(store: sqlite3.Connection, notes: Iterable[ItemNote]) -> None:
