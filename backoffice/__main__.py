@@ -13,6 +13,9 @@ def main() -> int:
     parser.add_argument(
         "--release", metavar="STORE/GATEWAY", help="hear a gateway again that was in quarantine"
     )
+    parser.add_argument(
+        "--restored-to", metavar="SEQ", type=int, help="its history goes on after that movement"
+    )
     asked = parser.parse_args()
 
     from gateway.config import find, load
@@ -21,7 +24,7 @@ def main() -> int:
     if asked.stock:
         return _print_stock(settings.database, as_json=asked.json)
     if asked.release:
-        return _release(settings.database, asked.release)
+        return _release(settings.database, asked.release, asked.restored_to)
     from backoffice.server import serve
 
     return serve(settings)
@@ -48,7 +51,8 @@ def _print_stock(database: Path, *, as_json: bool) -> int:
     return 0
 
 
-def _release(database: Path, wanted: str) -> int:
+def _release(database: Path, wanted: str, restored_to: int | None) -> int:
+    from backoffice.store import StoreRefused
     from backoffice.store_sqlite import SqliteStore
 
     store = SqliteStore(database)
@@ -56,6 +60,13 @@ def _release(database: Path, wanted: str) -> int:
         one.source for one in store.gateways() if one.problem and f"/{one.source}".endswith(f"/{wanted}")
     ]
     for source in sources:
+        if restored_to is not None:
+            try:
+                gone = store.leave_history(source, restored_to)
+            except StoreRefused as refused:
+                print(f"{refused}: storekeeper backup restore says the number", file=sys.stderr)
+                return 1
+            print(f"{gone} movements after {restored_to} are set aside: count what they were about")
         store.release(source)
         print(f"{source} is heard again")
     if not sources:

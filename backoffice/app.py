@@ -88,11 +88,18 @@ def _card(one: GatewayView) -> dict[str, Any]:
         "gateway": gateway,
         "state": state,
         "words": words,
-        "remedy": f"storekeeper backoffice release {name}/{gateway}" if one.problem else "",
+        "remedy": _remedy(f"{name}/{gateway}") if one.problem else "",
         "held": one.held,
         "agreed": agreed,
         "heard": _ago(one.heard_us),
     }
+
+
+def _remedy(gateway: str) -> str:
+    return (
+        f"storekeeper backoffice release {gateway}\n"
+        "Restored from a backup: add --restored-to and the number that the restore has said."
+    )
 
 
 def _ago(us: int) -> str:

@@ -37,6 +37,22 @@ CREATE TABLE IF NOT EXISTS movement (
     PRIMARY KEY (source, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Movements of a history that a gateway has left: it was restored from a copy, and a person has said from where on.
+CREATE TABLE IF NOT EXISTS superseded (
+    source TEXT NOT NULL,
+    seq    INTEGER NOT NULL,
+    epoch  INTEGER NOT NULL,
+    hash   TEXT NOT NULL,
+    kind   TEXT NOT NULL,
+    sku    TEXT NOT NULL,
+    qty    INTEGER NOT NULL,
+    src    TEXT NOT NULL,
+    dst    TEXT NOT NULL,
+    lot    TEXT NOT NULL,
+    happened TEXT NOT NULL,
+    PRIMARY KEY (source, epoch, seq)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS balance (
     source TEXT NOT NULL,
     sku    TEXT NOT NULL,

@@ -25,10 +25,12 @@ class SqliteStore:
         self._db.execute("PRAGMA synchronous = FULL")  # what is acknowledged must survive here too
         self._db.executescript(SCHEMA.read_text())
         self._cursors: dict[tuple[str, str], Cursor] = {}
+        barred = self._db.execute("SELECT source FROM gateway WHERE barred IS NOT NULL")
+        self._watched = {source for (source,) in barred}  # another process may release these, and say how far
 
     def cursor(self, source: str, lane: str) -> Cursor:
         known = self._cursors.get((source, lane))
-        if known is None:
+        if known is None or source in self._watched:
             row = self._db.execute(
                 "SELECT epoch, seq, hash FROM cursor WHERE source = ? AND lane = ?", (source, lane)
             ).fetchone()
@@ -99,6 +101,7 @@ class SqliteStore:
         )
 
     def bar(self, source: str, boot_id: str, problem: str, now_us: int) -> None:
+        self._watched.add(source)
         self._db.execute(
             """INSERT INTO gateway (source, heard_us, problem, barred) VALUES (?, ?, ?, ?)
                ON CONFLICT DO UPDATE SET problem = excluded.problem, barred = excluded.barred""",
@@ -107,7 +110,11 @@ class SqliteStore:
 
     def barred(self, source: str) -> str | None:
         row = self._db.execute("SELECT barred FROM gateway WHERE source = ?", (source,)).fetchone()
-        return row[0] if row else None
+        boot_id = row[0] if row else None
+        if boot_id is None and source in self._watched:  # released meanwhile
+            self._watched.discard(source)
+            self._cursors.clear()
+        return boot_id
 
     def release(self, source: str) -> bool:
         """A person has looked: the gateway is heard again. False when it was not in quarantine."""
@@ -116,6 +123,35 @@ class SqliteStore:
         )
         self.commit()
         return done.rowcount > 0
+
+    def leave_history(self, source: str, restored_to: int) -> int:
+        """The gateway goes on from movement `restored_to`: what came after it is set aside; how many those were.
+
+        Its alerts are forgotten: it gives their numbers anew. Raises StoreRefused when that movement is not held.
+        """
+        with self.message():
+            row = self._db.execute(
+                "SELECT epoch, hash FROM movement WHERE source = ? AND seq = ?", (source, restored_to)
+            ).fetchone()
+            if row is None:
+                raise StoreRefused(f"movement {restored_to} of {source} is not held here")
+            later = (source, restored_to)
+            self._db.execute(
+                "INSERT OR REPLACE INTO superseded SELECT * FROM movement WHERE source = ? AND seq > ?", later
+            )
+            for end, sign in (("src", 1), ("dst", -1)):
+                self._db.execute(
+                    f"""INSERT INTO balance SELECT source, sku, {end}, lot, {sign} * sum(qty) FROM movement
+                        WHERE source = ? AND seq > ? GROUP BY sku, {end}, lot
+                        ON CONFLICT DO UPDATE SET qty = qty + excluded.qty""",
+                    later,
+                )
+            gone = self._db.execute("DELETE FROM movement WHERE source = ? AND seq > ?", later).rowcount
+            for table in ("cursor", "alert", "discrepancy"):
+                self._db.execute(f"DELETE FROM {table} WHERE source = ?", (source,))
+            self.move_cursor(source, "L", Cursor(row[0], restored_to, row[1]))
+        self.commit()
+        return gone
 
     def agreed(self, source: str, seq: int, now_us: int) -> None:
         self._db.execute("DELETE FROM discrepancy WHERE source = ?", (source,))

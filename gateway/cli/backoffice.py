@@ -36,15 +36,21 @@ def stock(outer: Path | None, config: Path | None, as_json: bool) -> None:
 @backoffice.command(
     epilog=examples(
         "storekeeper backoffice release corner/gw1",
-        "storekeeper backoffice -c backoffice.toml release corner/gw1",
+        "storekeeper backoffice -c backoffice.toml release corner/gw1 --restored-to 812",
     )
 )
 @click.argument("gateway", metavar="STORE/GATEWAY")
+@click.option("--restored-to", type=click.IntRange(0), metavar="SEQ", help="Set aside what came after it.")
 @config_option
 @click.pass_obj
-def release(outer: Path | None, config: Path | None, gateway: str) -> None:
-    """Hear a gateway again that was put in quarantine, once a person has looked."""
-    _become(config or outer, "--release", gateway)
+def release(outer: Path | None, config: Path | None, gateway: str, restored_to: int | None) -> None:
+    """Hear a gateway again that was put in quarantine, once a person has looked.
+
+    One that was restored from a backup goes on from an older movement: `backup restore` says which. What came
+    after it is set aside here, and no longer counts.
+    """
+    words = [] if restored_to is None else ["--restored-to", str(restored_to)]
+    _become(config or outer, "--release", gateway, *words)
 
 
 def _become(config: Path | None, *words: str) -> None:

@@ -138,8 +138,9 @@ def restore(file: str, yes: bool, config: Path | None, as_json: bool) -> None:
             )
     click.echo("Next: start the daemon, count what was sold since the backup.")
     if settings.mqtt.enabled:
-        office = f"{settings.shop.store}/{settings.shop.gateway}"
-        click.echo(f"The back office holds this gateway apart until somebody has looked there: {office}")
+        name = f"{settings.shop.store}/{settings.shop.gateway}"
+        click.echo("The back office holds this gateway apart until somebody says there:")
+        click.echo(f"  storekeeper backoffice release {name} --restored-to {done.last_seq}")
 
 
 @backup.command(epilog=examples("storekeeper backup prune", "storekeeper backup prune --keep 2"))
