@@ -18,7 +18,7 @@ install = $(PYTHON) -m venv $(VENV) && \
     $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 endif
 
-.PHONY: run test lint bench lab soak lock clean python
+.PHONY: run test lint bench lab soak lock clean python emupos
 
 run: $(VENV)/.run-installed
 	$(BIN)/storekeeper demo
@@ -41,6 +41,11 @@ lab: $(VENV)/.dev-installed
 
 soak: $(VENV)/.dev-installed
 	SOAK=1 $(BIN)/python -m pytest -m "soak or not soak" -rA --capture=tee-sys
+
+# Somebody else's scale and scanner for tests/drivers/test_emupos.py, in an environment of its own.
+emupos:
+	python3.13 -m venv $(VENV)/emupos
+	$(VENV)/emupos/bin/python -m pip install --quiet --disable-pip-version-check emupos==0.4.0
 
 # Both hashed locks hold for every Python from 3.11 and every architecture; no download addresses in them.
 lock:
