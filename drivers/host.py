@@ -77,6 +77,9 @@ def main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the daemon's to handle
     boot = os.urandom(6).hex()
     outlet = Outlet(bus_address, device, boot)
+    told, tells = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
+    outlet.watch(told)  # a quiet device would else leave a second later
     folder = _folder_of(bus_address)
     till = Till(Forward(**forward or {}), folder, device)
     host = Host(
@@ -101,6 +104,7 @@ def main(
         host.state("waiting", str(error))
         _linger(outlet)
         return 4
+    outlet.unwatch(told)
     host.leave()
     return 0
 
