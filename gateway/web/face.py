@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from gateway.config import Device, Settings, load
+from gateway.config import KEPT_NAME, Device, Settings, load
 from gateway.errors import SettingsInvalid
 from gateway.ledger import queries
 from gateway.web import assets
@@ -59,7 +59,7 @@ class Face:
         self.pairing = Pairing(settings.ledger.data_dir / "phones.json", time.time, time.monotonic)
         self.lan: Lan | None = None
         self.seat = Seat(str(settings.path), self.hub.move)
-        self._settings_seen = _stamp(settings.path)
+        self._settings_seen = self._settings_kept()
         self.templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=select_autoescape(default=True),
@@ -156,6 +156,7 @@ class Face:
         return face
 
     def reader(self, request: Request) -> "Reader":
+        self.read_settings_again()
         shop = self.settings.shop
         code = asked(request, "lang") or shop.language
         return Reader(self, language(code, shop.timezone, shop.currency), self.now_us(), request.url.path)
@@ -164,24 +165,23 @@ class Face:
         """A file could not be read: every thread opens its files again at the next question."""
         self._generation += 1
 
-    def read_settings_again(self) -> None:
-        """When config.toml was changed since, here or by hand: what it says of the devices by now."""
-        stamp = _stamp(self.settings.path)
-        if stamp != self._settings_seen:
-            self._settings_seen = stamp
+    def read_settings_again(self, *, at_once: bool = False) -> None:
+        """What config.toml says of the devices by now: when the core has proven a new one, or `at_once`."""
+        if at_once or self._settings_kept() != self._settings_seen:
             with suppress(SettingsInvalid):  # spoilt: the last settings hold, as in the core
                 self.settings = load(self.settings.path).settings
+            self._settings_seen = self._settings_kept()
+
+    def _settings_kept(self) -> tuple[int, int]:
+        """Which settings were proven last, here or by the core."""
+        try:
+            state = (self.settings.ledger.data_dir / KEPT_NAME).stat()
+        except OSError:
+            return 0, 0
+        return state.st_mtime_ns, state.st_ino
 
     def close(self) -> None:
         self.desk.close()
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        state = path.stat()
-    except OSError:
-        return 0, 0
-    return state.st_mtime_ns, state.st_ino
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,6 +267,7 @@ def test_a_blocked_scanner_is_freed_by_one_tap_and_then_only_muted(page: Any, ow
     with (own.data_dir / "config.toml").open("a") as file:
         file.write(WEDGE.format(path=f"{own.box.root}/dev/input/event3"))
     own.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "Front" in own.page("/counter"), "it is a station of the counter page at once")
     wait_for(lambda: "Front" in own.page("/devices") and "Running" in own.page("/device/front"), "it runs")
     own.box.attacks(own.box.wedge)
     wait_for(lambda: "Blocked" in own.page("/device/front"), "it is blocked")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -53,7 +54,6 @@ class Seen:
 def devices(request: Request) -> Response:
     """A card for each device: what it is, how it is, when it last said something; and what is not set up yet."""
     face = Face.of(request)
-    face.read_settings_again()
     reader = face.reader(request)
     seen, ignored = found(face)
     return reader.page(
@@ -68,7 +68,6 @@ def devices(request: Request) -> Response:
 def add_page(request: Request) -> Response:
     """Which one is it? And the form for the one that it is."""
     face = Face.of(request)
-    face.read_settings_again()
     reader = face.reader(request)
     seen, ignored = found(face)
     identity = asked(request, "identity")
@@ -93,7 +92,6 @@ def add_page(request: Request) -> Response:
 def device_page(request: Request) -> Response:
     """One device: how it is, what it sends, how it is set, where it belongs."""
     face = Face.of(request)
-    face.read_settings_again()
     reader = face.reader(request)
     name = request.path_params["name"]
     device = next((one for one in face.settings.devices if one.name == name), None)
@@ -212,7 +210,7 @@ async def taken_up(face: Face, back: str) -> Response:
     """The core reads the settings again; so do the pages."""
     with suppress(TimeoutError):  # a core that is not there reads them when it starts
         await face.desk.ask("settings", {})
-    await run_sync(face.read_settings_again)
+    await run_sync(partial(face.read_settings_again, at_once=True))
     return RedirectResponse(back, 303)
 
 
