@@ -1,16 +1,12 @@
 """A real mosquitto and a real back office for tests: processes of their own, killed and started at will."""
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.demo.processes import answers, find_mosquitto, free_port, mosquitto_conf
 from tests.system.shop import REPOSITORY, Shop
@@ -44,32 +40,19 @@ class Broker:
 
 
 class Eavesdropper:
-    """Listens on the wire beside the back office, all the time: how often each movement came by."""
+    """What passes on the wire beside the back office: `movements` heard, `again` heard once more, in `messages`."""
 
     def __init__(self, broker: Broker) -> None:
-        self.heard: Counter[int] = Counter()  # seq of the movement -> times
-        self.messages = 0
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id="eavesdropper", clean_session=False)
-        self._client.reconnect_delay_set(1, 1)  # the broker is among the victims; its queue waits for us
-        self._client.on_connect = lambda *_: self._client.subscribe("sk/v1/+/+/+/up/ledger", 1)
-        self._client.on_message = self._take
-        self._client.connect("127.0.0.1", broker.port)
-        self._client.loop_start()
-
-    def _take(self, client: Client, told: object, message: MQTTMessage) -> None:
-        self.messages += 1
-        for event in json.loads(message.payload)["data"]["epcisBody"]["eventList"]:
-            if "sk:repeats" not in event:
-                self.heard[event["sk:seq"]] += 1
-
-    @property
-    def again(self) -> int:
-        """Deliveries of a movement that had been delivered before."""
-        return self.heard.total() - len(self.heard)
+        self.movements = self.again = self.messages = 0
+        command = [sys.executable, "-m", "tests.system.eavesdropper", str(broker.port)]
+        self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None and self._process.stdout.readline() == "ready\n"
 
     def leave(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._process.terminate()
+        *_, last = self._process.communicate(timeout=20)[0].splitlines()
+        self.movements, deliveries, self.messages = map(int, last.split())
+        self.again = deliveries - self.movements
 
 
 class BackOffice:

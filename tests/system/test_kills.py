@@ -118,7 +118,7 @@ def test_whatever_is_killed_each_acknowledged_scan_counts_exactly_once_on_both_e
             f"\n  {KILLS} kills ({dict(kills)}): sent {clerk.sent.total()},"
             f" acknowledged {clerk.acknowledged.total()}, late {clerk.late.total()},"
             f" in the ledger and at the back office {ledger.total()}, said twice {(said - ledger).total()};"
-            f" duplicates on the wire {wire.again} of {wire.heard.total()} movements heard in {wire.messages}"
+            f" duplicates on the wire {wire.again} beside {wire.movements} movements heard in {wire.messages}"
             f" messages, counted twice {(ledger - clerk.sent).total()};"
             f" next answer after {back_s[len(back_s) // 2]:.2f} s (median), {back_s[-1]:.2f} s (worst)"
         )
