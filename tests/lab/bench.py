@@ -73,10 +73,10 @@ class Bench:
         self.drop_guest()
 
 
-def ledger_disk(path: Path, size_mb: int) -> Path:
+def ledger_disk(path: Path, size_mb: int, label: str = "ledger") -> Path:
     with path.open("wb") as file:
         file.truncate(size_mb * 1024**2)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-L", "ledger", str(path)], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-L", label, str(path)], check=True)
     return path
 
 
@@ -104,8 +104,7 @@ def settings(*devices: str) -> str:
 
 def states(guest: Guest) -> dict[str, str]:
     """Device -> state, as its card shows it."""
-    rows = guest.call("ledger.rows", question="SELECT device, state FROM device_state", file="telemetry")
-    return dict(map(tuple, rows))
+    return dict(guest.call("ledger.states"))
 
 
 def wait_for_devices(guest: Guest, *names: str, state: str = "running", timeout_s: float = 120) -> None:

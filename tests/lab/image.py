@@ -37,7 +37,7 @@ WantedBy=sysinit.target
 """
 FSTAB = """\
 /dev/vda / ext4 defaults,noatime 0 1
-LABEL=ledger /var/lib/storekeeper ext4 defaults 0 2
+LABEL=ledger /var/lib/storekeeper ext4 defaults,x-systemd.device-timeout=600 0 2
 """
 UNWANTED_UNITS = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),

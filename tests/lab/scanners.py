@@ -67,6 +67,13 @@ class SerialScanner:
             answers.append(self.line.hear(timeout_s) or "nothing")
         return answers
 
+    def rest(self) -> list[str]:
+        """Answers that were on their way when the guest ended."""
+        answers = []
+        while (answer := self.line.hear(0.2)) is not None:
+            answers.append(answer)
+        return answers
+
 
 def wedge_device(name: str, path: str, mode: str = "sell") -> str:
     return f'{station(name, "hid_scanner", mode)}path = "{path}"\n'

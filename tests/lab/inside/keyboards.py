@@ -23,10 +23,15 @@ def is_grabbed(path: str) -> bool:
 
 def readers(path: str) -> list[str]:
     """Command lines of the processes that hold this node open."""
+    lines = (Path(f"/proc/{pid}/cmdline").read_bytes() for pid in holders(path))
+    return [line.replace(b"\0", b" ").decode().strip() for line in lines]
+
+
+def holders(path: str) -> list[int]:
     node = Path(path).resolve()
-    found = []
+    found = set()
     for fd in Path("/proc").glob("[0-9]*/fd/*"):
         with contextlib.suppress(OSError):
             if fd.readlink() == node:
-                found.append((fd.parents[1] / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip())
-    return found
+                found.add(int(fd.parts[2]))
+    return sorted(found)

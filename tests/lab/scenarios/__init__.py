@@ -2,7 +2,17 @@
 
 from types import ModuleType
 
-from tests.lab.scenarios import bad_usb, boot, equal_scanners, replug, serial_line, wedge_scan
+from tests.lab.scenarios import (
+    bad_usb,
+    boot,
+    equal_scanners,
+    pass_through,
+    power_cuts,
+    replug,
+    serial_line,
+    wedge_scan,
+    write_log,
+)
 
 SCENARIOS: dict[str, ModuleType] = {
     "boot": boot,
@@ -11,4 +21,7 @@ SCENARIOS: dict[str, ModuleType] = {
     "replug": replug,
     "equal_scanners": equal_scanners,
     "bad_usb": bad_usb,
+    "pass_through": pass_through,
+    "power_cuts": power_cuts,
+    "write_log": write_log,
 }

@@ -64,6 +64,6 @@ def weights(guest) -> list[int]:
     rows = guest.call(
         "ledger.rows",
         file="telemetry",
-        question="SELECT value FROM sample WHERE device = 'scale' AND quantity = 'kg'",
+        question="SELECT value FROM sample WHERE device = 'scale' AND sensor = 'kg'",
     )
     return [round(1000 * kg) for (kg,) in rows]
