@@ -55,6 +55,7 @@ SCAN_CHARS_MAX = 256  # no barcode that a shop meets is longer
 LONG_AGO_S = 3600.0  # for `idle` at an unplug: whatever is half read is over
 OF_A_PERSON = (Scan, Garbled, Document)
 LEAVE_WITHIN_S = 0.5  # at a stop, wait that long for the last acknowledgements
+ASIDE = "it is being tested: nothing that it reads is booked until that is over"
 THIS_DEVICE = Outcome("mode", "this device")  # a rising pair, by which a person finds it
 
 
@@ -366,6 +367,8 @@ class Host:
                 if self._folder:
                     until_s = now_s + min(float(body["seconds"]), SECONDS_MAX)
                     self._tap = Tap(self._folder, str(body["to"]), until_s, aside=bool(body["aside"]))
+                    if self._tap.aside and not self._trust.hushed(now_s):
+                        self.state("running", ASIDE)
             case "untap":
                 self._untap()
             case _ if command.name == NOT_UNDERSTOOD:
@@ -375,6 +378,8 @@ class Host:
         if self._tap:
             self._tap.close()
         self._tap = None
+        if self._state[1] == ASIDE:
+            self.state("running")
 
     def _voice_what_is_owed(self, voice: Callable[[Outcome], object] | None) -> None:
         """Outcomes of earlier runs, once each; then the core and the record know that they were said."""

@@ -15,14 +15,18 @@ ROWS_KEPT = 20
 PAIR_S, WATCH_S, CARD_S = 60.0, 100.0, 90.0
 SECONDS = {"pair": PAIR_S, "watch": WATCH_S, "card": CARD_S}
 LINE_BYTES_MAX = 256 * 1024
+LOOK_EVERY_S = 2.0
+ALONE_LOOKS_MAX = 4  # the page was left: a scanner that is tested counts again
 
 
 class Seat:
-    """`moved` wakes the open pages. What was heard stays to be read until somebody listens again."""
+    """`moved` wakes the open pages, `pages` counts them. What was heard stays until somebody listens again."""
 
-    def __init__(self, config: str, moved: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, config: str, moved: Callable[[], Awaitable[None]], pages: Callable[[], int]) -> None:
         self._config = config
         self._moved = moved
+        self._pages = pages
+        self._leaving: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
         self.what = ""  # pair, watch or card
@@ -51,6 +55,7 @@ class Seat:
             limit=LINE_BYTES_MAX,
         )
         self._task = asyncio.create_task(self._follow(self._process, now_us))
+        self._leaving = asyncio.create_task(self._stop_when_left(self._process))
 
     async def stop(self) -> None:
         """Enough heard. The process is asked to go: it lets the devices go as well."""
@@ -60,6 +65,16 @@ class Seat:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await task
+
+    async def _stop_when_left(self, process: asyncio.subprocess.Process) -> None:
+        """Who looked has gone. (A browser without scripts never says that it is there: its time runs out.)"""
+        was_seen, alone = False, 0
+        while self._process is process and alone < ALONE_LOOKS_MAX:
+            await asyncio.sleep(LOOK_EVERY_S)
+            was_seen = was_seen or self._pages() > 0
+            alone = alone + 1 if was_seen and self._pages() == 0 else 0
+        if self._process is process:
+            await self.stop()
 
     async def _follow(self, process: asyncio.subprocess.Process, now_us: Callable[[], int]) -> None:
         assert process.stdout is not None

@@ -193,6 +193,20 @@ def test_the_check_card_is_judged_on_the_page_books_nothing_and_its_settings_are
     assert after == before
 
 
+def test_a_scanner_counts_again_soon_after_its_test_was_left_half_way(browser: Any, own: RealShop) -> None:
+    before = own.on_hand("eggs")
+    eggs = str(own.ask("SELECT code FROM code WHERE sku = 'eggs'")).lstrip("0")
+    page = browser.new_page()
+    page.goto(f"{own.address}/device/counter-1")
+    page.get_by_role("button", name="Read the card").click()
+    page.wait_for_selector("text=nothing that it reads is booked")
+    page.close()
+    wait_for(lambda: "nothing that it reads is booked" not in own.page("/device/counter-1"), "it is over", 20)
+    prefix = "#" if 'prefix = "#"' in config(own) else ""  # when its card was read before
+    own.scan(f"{prefix}{eggs}")
+    wait_for(lambda: own.on_hand("eggs") == before - 1, "it counts")
+
+
 def test_a_scanner_gets_another_home_on_its_page(page: Any, own: RealShop) -> None:
     page.goto(f"{own.address}/device/stockroom")
     page.get_by_label("Home mode").select_option("waste")
@@ -280,8 +294,6 @@ def test_a_blocked_scanner_is_freed_by_one_tap_and_then_only_muted(page: Any, ow
     time.sleep(10)  # the guard reports an episode once
     own.box.attacks(own.box.wedge)
     wait_for(lambda: "Muted" in own.page("/device/front"), "now it is only muted")
-    own.box.types(own.box.wedge, "SK/FREE")
-    wait_for(lambda: "Running" in own.page("/device/front"), "one code ends it", 5)
 
     assert wrong == []
     assert alert in (None, "closed")  # None: it was freed before the watch had looked
