@@ -90,8 +90,8 @@ def preload(names: Iterable[str] = PRELOAD) -> None:
     for name in names:
         with contextlib.suppress(ImportError):  # the driver that needs it will say so
             importlib.import_module(name)
-    gc.collect()
     gc.freeze()  # a collection writes to every object that it looks at: five megabytes more in each child
+    gc.enable()
 
 
 def _serve(orders: socket.socket, children_import: Iterable[str]) -> None:
