@@ -363,7 +363,8 @@ class Host:
             case "confirm":
                 self._trust.confirm()
             case "tap":
-                self._untap()
+                if self._tap:
+                    self._tap.close()
                 if self._folder:
                     until_s = now_s + min(float(body["seconds"]), SECONDS_MAX)
                     self._tap = Tap(self._folder, str(body["to"]), until_s, aside=bool(body["aside"]))

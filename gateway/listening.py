@@ -43,6 +43,7 @@ from gateway.stock.check_card import Arrival, Verdict, judge
 
 POLL_S = 0.05
 TAP_S = 100.0  # then the driver closes it by itself
+ASK_AGAIN_S = 2.0
 QUIET_S = 2.0  # after the last code of the card
 SERIAL_DRIVERS = ("scale_toledo_continuous", "scale_header_line", "serial_scanner")  # the pickiest first
 SHOWN_BYTES = 48
@@ -187,12 +188,17 @@ def tapped(settings: Settings, name: str, seconds: float, *, aside: bool) -> Ite
     body = {"name": name, "to": listener, "seconds": min(seconds, TAP_S), "aside": aside}
     try:
         _tell(outlet, {**body, "do": "tap"})
+        heard_s = time.monotonic()
         while (now_s := time.monotonic()) < until_s:
             if inlet.poll(int(POLL_S * 1000)):
+                heard_s = now_s
                 seen = decode_tapped(inlet.recv())
                 yield Piece(seen.at_s, seen.raw, seen.readings)
-            else:
-                yield Piece(now_s, b"")
+                continue
+            yield Piece(now_s, b"")
+            if now_s - heard_s > ASK_AGAIN_S:  # a driver that was started anew knows nothing of us
+                heard_s = now_s
+                _tell(outlet, {**body, "do": "tap", "seconds": until_s - now_s})
     finally:
         with contextlib.suppress(DaemonNotReachable, DeviceOrPermission):
             _tell(outlet, {**body, "do": "untap"})
