@@ -9,7 +9,7 @@ import random
 import signal
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ HEARTBEAT_S = 5.0  # the supervisor kills a driver that is silent for three of t
 BACKOFF_FIRST_S, BACKOFF_MAX_S = 0.2, 2.0  # a replugged scanner is back within two seconds
 SCAN_CHARS_MAX = 256  # no barcode that a shop meets is longer
 LONG_AGO_S = 3600.0  # for `idle` at an unplug: whatever is half read is over
+UNSAID_MAX = 1_024
+SILENT = ("shown", "refused", "garbled")  # nobody misses these later
 OF_A_PERSON = (Scan, Garbled, Document)
 LEAVE_WITHIN_S = 0.5  # at a stop, wait that long for the last acknowledgements
 ASIDE = "it is being tested: nothing that it reads is booked until that is over"
@@ -139,6 +141,7 @@ class Host:
         self._steady = Steady()
         self._announced = True  # until the core's answer to our hello comes
         self._owed: list[Outcome] = []  # of earlier runs: to be voiced as soon as the device is there
+        self._unsaid: deque[Outcome] = deque(maxlen=UNSAID_MAX)  # of this run, to a device that was away
         outlet.hello(voiced.earlier)
 
     def state(self, state: str, text: str = "") -> None:
@@ -239,6 +242,7 @@ class Host:
             if voices and (beep := voices.voice(outcome)):
                 transport.write(beep)
 
+        self._say_what_was_not(voice)
         try:
             while not self._stop.is_set():
                 now_s = time.monotonic()
@@ -272,7 +276,7 @@ class Host:
                         breath.answered()
                     heard = [one.outcome for one in answers if _is_of_a_person(one.reading)]
                     if voices and (beeps := b"".join(map(voices.voice, heard))):
-                        transport.write(beeps)
+                        self._say(transport, beeps, heard)
                     self._voiced.through(self._outlet.settled_through)
                 self._voice_what_is_owed(voice)
         finally:
@@ -382,6 +386,25 @@ class Host:
         if self._state[1] == ASIDE:
             self.state("running")
 
+    def _say(self, transport: Transport, beeps: bytes, outcomes: list[Outcome]) -> None:
+        try:
+            transport.write(beeps)
+        except DeviceGone:  # some of it may have been heard: better twice than never
+            self._keep_for_later(outcomes)
+            raise
+
+    def _keep_for_later(self, outcomes: list[Outcome]) -> None:
+        self._unsaid += [
+            Outcome("late", f"booked while this was away: {one.text}", one.about)
+            for one in outcomes
+            if one.code not in SILENT
+        ]
+
+    def _say_what_was_not(self, voice: Callable[[Outcome], object]) -> None:
+        while self._unsaid:
+            voice(self._unsaid[0])
+            self._unsaid.popleft()
+
     def _voice_what_is_owed(self, voice: Callable[[Outcome], object] | None) -> None:
         """Outcomes of earlier runs, once each; then the core and the record know that they were said."""
         while self._tones_wanted:
@@ -418,7 +441,8 @@ class Host:
         until_s = time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0 and not self._stop.is_set():
             self._outlet.wait(left_s)
-            self._talk(time.monotonic())
+            answers = self._talk(time.monotonic())
+            self._keep_for_later([one.outcome for one in answers if _is_of_a_person(one.reading)])
 
 
 def _sleep_s(quiet_s: float, is_asked: bool) -> float:
