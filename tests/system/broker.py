@@ -21,7 +21,7 @@ class Broker:
             if os.environ.get("CI"):
                 pytest.fail("mosquitto is not installed: apt-get install mosquitto")
             pytest.skip("mosquitto is not installed: apt-get install mosquitto")
-        self.port = free_port(19_100)
+        self.port = free_port(20_000 + os.getpid() % 600 * 20)  # killed and started again: nobody may take it
         self._conf = folder / "mosquitto.conf"
         folder.mkdir(parents=True, exist_ok=True)
         drop_rights = "user root\n" if os.getuid() == 0 else ""
