@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.lab.bench import Bench, Result
@@ -41,8 +42,8 @@ def main() -> int:
     ):
         for name in options.scenarios or SCENARIOS:
             say(f"{name}: {(SCENARIOS[name].__doc__ or '').splitlines()[0]}")
-            results += tried(name, bench)
-            for result in results[-1:]:
+            for result in tried(name, bench):
+                results.append(result)
                 say(f"{'ok' if result.ok else 'FAILED'}: {result.what}: {result.figure}")
     table(results, time.monotonic() - started_s, made.disk)
     return 0 if all(result.ok for result in results) else 1
@@ -60,18 +61,15 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def tried(name: str, bench: Bench) -> list[Result]:
+def tried(name: str, bench: Bench) -> Iterator[Result]:
     """A scenario that breaks is a failed line; the next one gets a new guest."""
-    results: list[Result] = []
     try:
-        for result in SCENARIOS[name].run(bench):
-            results.append(result)
+        yield from SCENARIOS[name].run(bench)
     except Exception as error:
         traceback.print_exc()
         print(bench.evidence(), flush=True)
         bench.drop_guest()
-        results.append(Result(name, f"broke: {str(error).splitlines()[0][:100]}", False))
-    return results
+        yield Result(name, f"broke: {str(error).splitlines()[0][:100]}", False)
 
 
 def table(results: list[Result], took_s: float, disk: Path) -> None:

@@ -138,9 +138,8 @@ class Guest:
 
     def save(self, name: str) -> None:
         """Memory and disks as they are now, for `restore`; nothing may be plugged in. The guest goes on."""
-        self.monitor("stop")
         self.monitor("migrate", uri=f"exec:cat > {self.folder}/{name}.memory")
-        wait_until(lambda: self.monitor("query-migrate").get("status") == "completed", "memory saved", 120)
+        wait_until(lambda: self.monitor("query-migrate").get("status") == "completed", "memory saved", 300)
         for disk in (self._root, self.ledger_disk):
             subprocess.run(["cp", "--sparse=always", str(disk), f"{disk}.{name}"], check=True)
         self.monitor("cont")
@@ -150,7 +149,7 @@ class Guest:
         for disk in (self._root, self.ledger_disk):
             subprocess.run(["cp", "--sparse=always", f"{disk}.{name}", str(disk)], check=True)
         self._power_on("-incoming", f"exec:cat {self.folder}/{name}.memory")
-        wait_until(lambda: self.monitor("query-status")["running"], "memory restored", 120)
+        wait_until(lambda: self.monitor("query-status")["running"], "memory restored", 300)
         self.run("true")
 
     # -- its end

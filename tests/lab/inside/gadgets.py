@@ -7,6 +7,7 @@ host's own driver shows what was typed.
 import fcntl
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -60,24 +61,27 @@ class Till:
         self._decoder = HidScannerDecoder(HidScannerConfig(layout=layout, terminator="enter"))
         self._fd = os.open(KEYBOARD.format("Till", "SN0"), os.O_RDONLY)
         fcntl.ioctl(self._fd, EVIOCGRAB, 1)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
 
     def wait_for(self, count: int, timeout_s: float) -> bool:
         with self.got:
             return self.got.wait_for(lambda: len(self.codes) >= count, timeout_s)
 
     def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
         os.close(self._fd)
 
     def _read(self) -> None:
-        try:
-            while True:
-                for reading in self._decoder.feed(os.read(self._fd, 4096), 0.0):
-                    with self.got:
-                        self.codes.append(getattr(reading, "data", repr(reading)))
-                        self.got.notify_all()
-        except OSError:
-            return
+        while not self._stop.is_set():
+            if not select.select([self._fd], [], [], 0.2)[0]:
+                continue
+            for reading in self._decoder.feed(os.read(self._fd, 4096), 0.0):
+                with self.got:
+                    self.codes.append(getattr(reading, "data", repr(reading)))
+                    self.got.notify_all()
 
 
 class Scanner:

@@ -70,7 +70,7 @@ def run(bench: Bench) -> Iterator[Result]:
 def replayed(bench: Bench, recording: Recording, count: int) -> tuple[str, list[int], int]:
     """What was recorded, in words; how many scans each state lacks; how many states lie right behind an answer."""
     base, log = recording
-    marks = [(at, list(map(int, one.mark.split()))) for at, one in enumerate(log) if one.mark]
+    marks = [(at, list(map(int, one.mark.split(",")))) for at, one in enumerate(log) if one.mark]
     flushes = [at for at, one in enumerate(log) if one.flush and marks[0][0] < at < marks[-1][0]]
     answered = sum(len(items) for _, items in marks)
     writes = sum(bool(one.data) for one in log)
@@ -123,7 +123,7 @@ def record(guest: Guest, scanner: SerialScanner, log: str, items: Iterator[int],
 
     def heard(these: list[int]) -> None:
         if these:
-            guest.call("write_log.mark", text=" ".join(map(str, these)))
+            guest.call("write_log.mark", text=",".join(map(str, these)))
             answered.extend(these)
 
     guest.call("write_log.begin", log=log)
@@ -144,10 +144,9 @@ def read_log(path: Path) -> list[Write]:
         for _ in range(count):
             head = file.read(sector_bytes)
             sector, sectors, flags, data_bytes = ENTRY.unpack_from(head)
-            if flags & MARK:
-                entries.append(
-                    Write(0, b"", mark=head[ENTRY.size : ENTRY.size + data_bytes].rstrip(b"\0").decode())
-                )
+            if flags & MARK:  # the target itself adds one at its end, which is no number
+                text = head[ENTRY.size : ENTRY.size + data_bytes].rstrip(b"\0").decode()
+                entries.append(Write(0, b"", mark=text if text[:1].isdigit() else ""))
                 continue
             data = b"" if flags & DISCARD else file.read(sectors * sector_bytes)
             entries.append(Write(sector * sector_bytes, data, bool(flags & FLUSH), bool(flags & FUA)))
