@@ -40,7 +40,7 @@ RATE = 1.5e-3
 WIDTH_POWER = 0.5
 CLASS_UNITS = (0.5, 3.0)  # volume classes: items below, between, above (units a day)
 CLASSES = len(CLASS_UNITS) + 1
-CHUNK_ITEMS = 256
+CHUNK_ITEMS = 64  # some 3,600 rows: their layers stay in the cache
 DEFAULT_BLENDS = (
     (0.85, 0.15, 0.0),
     (0.85, 0.15, 0.0),
