@@ -76,7 +76,8 @@ class SerialScanner:
 
 
 def wedge_device(name: str, path: str, mode: str = "sell") -> str:
-    return f'{station(name, "hid_scanner", mode)}path = "{path}"\n'
+    """A silence of 150 ms ends a code; an emulated processor on a shared machine may be silent that long itself."""
+    return f'{station(name, "hid_scanner", mode)}path = "{path}"\nidle_ms = 2000\n'
 
 
 def serial_device(name: str, port: str, mode: str = "sell", more: str = "") -> str:

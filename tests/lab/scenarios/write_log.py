@@ -154,13 +154,15 @@ def read_log(path: Path) -> list[Write]:
 
 
 def cuts(log: list[Write], flushes: list[int], count: int, rng: random.Random) -> list[int]:
-    """Where the power fails: by turns behind a flush (and the answers that it made possible), and anywhere."""
-    step = max(1, len(flushes) * 2 // count)
-    boundaries = flushes[::step]
-    chosen = [boundaries[at % len(boundaries)] for at in range(count // 2)]
-    behind = [next(at for at in range(flush + 1, len(log)) if not log[at].mark) for flush in chosen]
-    anywhere = [rng.randrange(flushes[0] + 1, flushes[-1]) for _ in range(count - len(behind))]
-    return sorted(behind + anywhere)
+    """Where the power fails: by thirds behind a flush, behind an answer, and anywhere between."""
+    answers = [at for at, one in enumerate(log) if one.mark and flushes[0] < at < flushes[-1]]
+    behind = [at + 1 for events in (flushes, answers) for at in spread(events, count // 3)]
+    return sorted(behind + [rng.randrange(flushes[0] + 1, flushes[-1]) for _ in range(count - len(behind))])
+
+
+def spread(events: list[int], count: int) -> list[int]:
+    """`count` of them, evenly; each as often as the other when there are fewer."""
+    return [events[at * len(events) // count % len(events)] for at in range(count)]
 
 
 def crash_states(
