@@ -17,6 +17,7 @@ import numpy as np
 from models import store as db
 from models.anomalies import Screening, candidates
 from models.backtest import launched
+from models.cold_start import is_settled, start_of, warmed
 from models.explain import RecentError, pieces_of
 from models.factors import (
     PRICE,
@@ -42,6 +43,7 @@ from models.learn import (
     looks,
 )
 from models.network import GRAPHS, INPUTS, SHIPPED, WINDOW_INPUTS, Graph, fingerprint, forward, pack, unpack
+from models.newcomers import REACH_DAYS, WINDOWS, Newcomers, sisters_of
 from models.panel import Floats, Panel
 from models.progress import Progress
 from models.series import (
@@ -61,9 +63,6 @@ from models.staging import Night
 BLOCK_ITEMS = 500
 LEARN_ITEMS_MAX = 1500  # one network serves all items: a larger shop learns from an even sample of them
 FORECAST_DAYS = 28
-REACH_DAYS = 56
-SPANS = (1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 28, 35, 42, 49, 56)
-WINDOWS = (*((0, span) for span in SPANS), (7, 7), (14, 7), (21, 7))
 LOOK_BACK_DAYS = 14  # a champion is judged again when it has served for so long
 LOOK_BACK_DAYS_MIN = 35  # items younger than this have no honest error yet
 
@@ -398,7 +397,11 @@ def forecast_tonight(
     prices = (
         prices_of(store, ledger, events, through) if any(e.on and e.name == PRICE for e in effects) else {}
     )
-    known = fingerprint(repr((events, effects, [(f.name, f.values.tobytes()) for f in factors])).encode())
+    known = fingerprint(
+        repr((events, effects, sisters_of(ledger), [(f.name, f.values.tobytes()) for f in factors])).encode()
+    )
+    categories = _categories(ledger)
+    newcomers = Newcomers(store, ledger, categories, through)
     place = (shop.zone.key, shop.country, shop.subdivision, shop.seed)
     night = Night(
         store, f"{through} {db.get_state(store, 'last_seq')} {version} {known} {place} {block_items}"
@@ -413,8 +416,13 @@ def forecast_tonight(
         pieces = next(views_of_panel)
         forecast = blend(pieces, calibration, model, WINDOWS, sum_graph)
         lifted = lift(panel, factors, effects, prices, REACH_DAYS)
-        notes = pieces_of(pieces, forecast, model, day_graph, errors, panel, version, lifted)
+        notes = list(pieces_of(pieces, forecast, model, day_graph, errors, panel, version, lifted))
         forecast = applied(forecast, lifted.factor) if lifted else forecast
+        if not is_settled(panel):
+            names = [categories.get(sku, "") for sku in panel.keys]
+            start = start_of(panel, newcomers.profile(), names, pieces.snapshot.level, newcomers.sisters)
+            forecast, cold = warmed(forecast, panel, start, newcomers.profile())
+            notes = [newcomers.note(n, forecast, row) if cold[row] else n for row, n in enumerate(notes)]
         with db.transaction(store):
             db.put_forecast(store, panel.keys, through, FORECAST_DAYS, forecast.mean, forecast.quantiles)
             db.put_sums(store, panel.keys, forecast.sums)
@@ -423,6 +431,13 @@ def forecast_tonight(
         progress.at(night.items / max(count, 1), night.items)
     trouble = "; ".join(graph.trouble for graph in (day_graph, sum_graph) if graph and graph.trouble)
     with db.transaction(store):
+        never_sold = newcomers.never_sold(through)
+        if never_sold:
+            skus, forecast, notes = never_sold
+            db.put_forecast(store, skus, through, FORECAST_DAYS, forecast.mean, forecast.quantiles)
+            db.put_sums(store, skus, forecast.sums)
+            db.put_notes(store, notes)
+            night.items += len(skus)
         night.finish()
         db.put_anomalies(store, night.screening.improbable(), through)
         db.put_state(store, "served_by", who.why + (f"; {trouble}" if trouble else ""))

@@ -54,6 +54,9 @@ class Ledger:
         dates = {"starts_on": first.isoformat(), "ends_on": last.isoformat()}
         self._insert("plan", {"sku": sku, "kind": kind, "said_us": 0} | dates)
 
+    def like(self, sku: str, like_sku: str, share: float) -> None:
+        self._insert("item_like", {"sku": sku, "like_sku": like_sku, "share": share})
+
     def factor(self, name: str, values: dict[date, float], known_ahead: bool = True) -> None:
         self._insert("factor", {"name": name, "known_ahead": int(known_ahead)})
         for day, value in values.items():
