@@ -1,7 +1,7 @@
 """Two forecasts of the same days: python bench/forecast_compare.py JUDGE.py DATA_DIR OURS RIVAL [--draws 1000]
 
 The ratio ours / rival of the judge's figures with 90 % intervals of a paired bootstrap over items and over origins:
-all, by volume (units a day on the days scored) and by the judge's class of demand.
+all, by volume (units a day before the first origin) and by the judge's class of demand.
 """
 
 import argparse
@@ -74,8 +74,10 @@ def main() -> None:
     )
     if not ours[["origin", "unique_id"]].equals(rival[["origin", "unique_id"]]):
         raise SystemExit("the two files forecast different items or origins; make both from the same folder")
-    mean = ours.groupby("unique_id")["sumy"].transform("mean") / data.meta["horizon"]
-    volume = VOLUME_NAMES[np.searchsorted(VOLUMES, mean)]
+    before = (
+        data.Y.loc[:, : data.meta["origins"][0]].mean(axis=1).fillna(0)
+    )  # by what came it would be hindsight
+    volume = VOLUME_NAMES[np.searchsorted(VOLUMES, before.loc[ours["unique_id"]])]
     groups = [("all", np.ones(len(ours), bool))]
     groups += [(name, volume == name) for name in VOLUME_NAMES]
     groups += [(name, (ours["cls"] == name).to_numpy()) for name in sorted(ours["cls"].unique())]

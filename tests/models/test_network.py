@@ -1,3 +1,6 @@
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -105,3 +108,10 @@ def test_bytes_that_are_no_model_are_refused(blob):
 def test_a_weight_that_is_not_a_number_is_refused(shipped):
     with pytest.raises(ValueError, match="not a number"):
         unpack(pack({"day": shipped["day"] | {"b0": shipped["day"]["b0"] * np.nan}}))
+
+
+@pytest.mark.parametrize("file", ["shipped.npz", "demand.onnx", "sums.onnx"])
+def test_the_model_card_names_the_very_files_that_are_shipped(file):
+    card = (Path(__file__).parents[2] / "docs" / "model-card.md").read_text()
+
+    assert hashlib.sha256((GRAPHS / file).read_bytes()).hexdigest() in card
