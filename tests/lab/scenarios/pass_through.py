@@ -44,8 +44,13 @@ def run(bench: Bench) -> Iterator[Result]:
         same += sum(typed == code for typed, code in zip(gave["codes"], codes, strict=False))
         took += gave["took_ms"]
         bench.say(f"{layout}: {len(gave['codes'])} typed, p95 {p95(gave['took_ms']):.0f} ms")
+        if gave["codes"] != codes:
+            at = next(
+                (at for at, typed in enumerate(gave["codes"]) if typed != codes[at]), len(gave["codes"])
+            )
+            raise AssertionError(f"scan {at}: {gave['codes'][at:]}; said: {guest.run(f'tail -n 2 {SAID}')}")
         known = sum(code in CODES for code in codes)
-        wait_until(lambda: len(sold(guest, "till-scanner")) - before == known, f"{known} sales booked", 60)  # noqa: B023
+        wait_until(lambda: len(sold(guest, "till-scanner")) - before == known, f"{known} sales", 60)  # noqa: B023
     ratio = p95(took) / p95(echoed)
     yield Result(
         f"pass-through on dummy_hcd: {SCANS} scans in {' and '.join(LAYOUTS)}, identical and in order",
@@ -53,7 +58,7 @@ def run(bench: Bench) -> Iterator[Result]:
         same == SCANS,
     )
     yield Result(
-        "p95 from the scanner's first key to the till's Enter",
+        "p95 from the scanner's Enter to the till's",
         f"{p95(took):.0f} ms; an echo of 20 lines {p95(echoed):.0f} ms; {ratio:.2f} x",
         ratio <= AT_MOST,
     )
