@@ -42,6 +42,29 @@ def test_systemd_finds_no_mistake_in_the_unit(tmp_path: Path) -> None:
     assert (answer.returncode, answer.stdout) == (0, "")
 
 
+def test_a_device_that_comes_after_the_start_finds_its_driver_allowed() -> None:
+    """systemd looks up the names of DeviceAllow= in /proc/devices once; a module's name is there when it is loaded."""
+    unit = UNIT.read_text()
+    modules = {
+        "char-ttyUSB": "usbserial",
+        "char-ttyACM": "cdc_acm",
+        "char-hidraw": "hid",
+        "char-i2c": "i2c_dev",
+    }
+
+    allowed = [kind for kind in modules if f"DeviceAllow={kind} rw" in unit]
+
+    assert allowed == list(modules)
+    for line in ("Wants=", "After="):
+        loaded = [
+            word
+            for text in unit.splitlines()
+            if text.startswith(line)
+            for word in text.removeprefix(line).split()
+        ]
+        assert {f"modprobe@{module}.service" for module in modules.values()} <= set(loaded)
+
+
 @needs_systemd
 def test_the_service_is_well_shut_in() -> None:
     answer = analyze("security", "--offline=yes", "--no-pager", str(UNIT))

@@ -1,13 +1,15 @@
-"""The unit is active after a boot, the installer has nothing left to do, doctor finds nothing wrong."""
+"""The unit is active after a boot, the installer and doctor find nothing to do, the first scanner ever plugged in works."""
 
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.lab.bench import Bench, Result
+from tests.lab.bench import CODES, Bench, Result, open_shop, wait_for_devices
 from tests.lab.guest import CONFIG, STOREKEEPER, wait_until
+from tests.lab.scanners import SerialScanner, serial_device
 
 INSTALL = "/usr/src/storekeeper/systemd/install.sh"
 RULES = "/etc/udev/rules.d/70-storekeeper.rules"
+PORT = "/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_FIRST-if00-port0"
 VERDICTS = ("ok ", "warn ", "fail ")
 
 
@@ -40,3 +42,16 @@ def run(bench: Bench) -> Iterator[Result]:
     verdicts = Counter(line.split()[0] for line in said.splitlines() if line.startswith(VERDICTS))
     figure = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
     yield Result("storekeeper doctor", figure, verdicts["ok"] > 10 and not verdicts["fail"])
+
+    open_shop(guest, serial_device("first", PORT))
+    loaded = guest.run("grep -c ttyUSB /proc/devices || true").strip()
+    scanner = SerialScanner(guest, "first", 5, "FIRST")
+    scanner.plug()
+    wait_for_devices(guest, "first")
+    answer = scanner.scan_all(CODES[:1])[0]
+    scanner.unplug()
+    yield Result(
+        "the first USB scanner that this machine ever sees, plugged in after the start",
+        f"{answer.split(' ')[0]} (kinds of ttyUSB known before: {loaded})",
+        answer.startswith(("ok ", "negative ")),
+    )
