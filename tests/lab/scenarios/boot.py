@@ -1,4 +1,4 @@
-"""The unit is active after a boot, the installer and doctor find nothing to do, the first scanner ever plugged in works."""
+"""The unit is active after a boot, installer and doctor find nothing to do, the first scanner ever seen works."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def run(bench: Bench) -> Iterator[Result]:
 
     open_shop(guest, serial_device("first", PORT))
     loaded = guest.run("grep -c ttyUSB /proc/devices || true").strip()
-    scanner = SerialScanner(guest, "first", 5, "FIRST")
+    scanner = SerialScanner(guest, "first", 2, "FIRST")
     scanner.plug()
     wait_for_devices(guest, "first")
     answer = scanner.scan_all(CODES[:1])[0]
