@@ -53,6 +53,10 @@ def _is_till(text: str) -> bool:
     return text == "" or re.fullmatch(r"serial:/[^@\s]+(@\d{3,6})?|hidg:/\S+|uinput", text) is not None
 
 
+def _is_country(text: str) -> bool:
+    return text == "" or re.fullmatch(r"[A-Z]{2}", text) is not None
+
+
 def _is_timezone(text: str) -> bool:
     from zoneinfo import available_timezones
 
@@ -73,6 +77,7 @@ class Shop:
     currency: Annotated[str, Predicate(_is_currency), doc("three capital letters, as in EUR")] = "EUR"
     language: Literal["en", "de", "pl"] = "en"
     timezone: Annotated[str, Predicate(_is_timezone), doc("a name such as Europe/Berlin, or UTC")] = "UTC"
+    country: Annotated[str, Predicate(_is_country), doc('two capital letters, as in DE, or ""')] = ""
     rcn_region: str = ""  # whose rule reads the weight or price inside an in-store code
     rcn_template: str = ""  # our own rule, when no region fits: "2P IIIII VVVVV C weight 3"
     expired: Literal["warn", "block"] = "warn"  # what happens to a scan of an expired lot

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -23,6 +22,7 @@ from drivers.contract import Document
 from gateway.addresses import bus_address
 from gateway.config import Settings
 from gateway.ledger.backups import backups
+from gateway.ledger.forecasts import made_us
 from gateway.ledger.telemetry import Telemetry
 from gateway.room import let_backups_go, notices, room, told
 
@@ -144,10 +144,11 @@ def _forecast(settings: Settings) -> Job:
         f"--ledger={folder / 'ledger.db'}",
         f"--out={forecast}",
         f"--timezone={settings.shop.timezone}",
+        *([f"--country={settings.shop.country}"] if settings.shop.country else []),
     ]
     return Job(
         "forecast",
-        lambda now: is_due(forecast, now),
+        lambda now: is_due(made_us(forecast), now),
         ["models", "learn", *options],
         "the forecast is being made",
         "made for tomorrow and after",
@@ -158,7 +159,7 @@ def _forecast(settings: Settings) -> Job:
 def _backup(settings: Settings) -> Job:
     def due(now: datetime) -> bool:
         newest = backups(settings.ledger.backups)[:1]
-        return is_due(newest[0].path, now) if newest else True
+        return is_due(newest[0].path.stat().st_mtime_ns // 1000 if newest else None, now)
 
     return Job(
         "backup",
@@ -176,13 +177,11 @@ def can_forecast() -> bool:
     return all(find_spec(name) is not None for name in NEEDED)
 
 
-def is_due(made: Path, now: datetime) -> bool:
+def is_due(made_us: int | None, now: datetime) -> bool:
     """What is made after each night's NIGHT_HOUR, and at once when there is none."""
-    try:
-        made_at = datetime.fromtimestamp(made.stat().st_mtime, now.tzinfo)
-    except FileNotFoundError:
+    if made_us is None:
         return True
     night = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
     if night > now:
         night -= timedelta(days=1)
-    return made_at < night
+    return datetime.fromtimestamp(made_us / 1e6, now.tzinfo) < night

@@ -1,10 +1,14 @@
 """`storekeeper forecast CODE`: what an item is expected to sell, never without its range and its error."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gateway.cli import config_option, examples, json_option
+
+if TYPE_CHECKING:
+    from gateway.ledger.forecasts import ForecastNote
 
 
 @click.command(
@@ -46,7 +50,33 @@ def forecast(ctx: click.Context, code: str, days: int, config: Path | None, as_j
     else:
         for row in rows:
             click.echo(f"{row.day}  {row.mean:8.1f}   {row.low:6.1f} to {row.high:6.1f}")
-        if note and note.error_units is not None:
-            served = "the simple rule" if note.simple_rule else f"model {note.model}"
-            click.echo(f"by {served}; off by {note.error_units:.1f} a day over the last four weeks", err=True)
+        for line in told(note):
+            click.echo(line, err=True)
     ctx.exit(0 if rows else 1)
+
+
+def told(note: "ForecastNote | None") -> list[str]:
+    """Why the forecast is what it is, in units a day of next week, and how far it can be trusted."""
+    if note is None:
+        return []
+    reasons = [
+        f"{name} {units:+.1f}"
+        for name, units in note.pieces.items()
+        if name != "level" and abs(units) >= 0.05
+    ]
+    lines = (
+        [", ".join([f"next week: {note.pieces.get('level', 0):.1f} a day", *reasons])] if note.pieces else []
+    )
+    if note.model.startswith("new"):
+        item = note.model.removeprefix("new").removeprefix(", like ")
+        return [
+            *lines,
+            f"new here: expected to sell like {item or 'others of its kind'}, and less sure for some weeks",
+        ]
+    if note.error_units is not None:
+        served = "the simple rule: the model is no better here" if note.simple_rule else f"model {note.model}"
+        rule = (
+            f", the simple rule by {note.rule_error_units:.1f}" if note.rule_error_units is not None else ""
+        )
+        lines.append(f"by {served}; off by {note.error_units:.1f} a day over the last four weeks{rule}")
+    return lines

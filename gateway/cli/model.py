@@ -19,9 +19,15 @@ def model() -> None:
 def status(ctx: click.Context, config: Path | None, as_json: bool) -> None:
     """The versions with their errors beside that of the simple rule, and the last decisions in words."""
     from gateway.cli.opened import forecasts, opened
-    from gateway.ledger.forecasts import model_status
+    from gateway.ledger.forecasts import model_status, progress
 
     settings, _ = opened(config)
+    night = progress(settings.ledger.data_dir)
+    if night is not None:
+        done = f", {night.items} items" if night.items else ""
+        click.echo(
+            f"a night is under way: {night.stage.replace('_', ' ')}, {night.percent} %{done}", err=True
+        )
     store = forecasts(settings)
     if store is None:
         click.echo("there is no forecast yet: it is made at night from what was sold", err=True)
@@ -31,8 +37,11 @@ def status(ctx: click.Context, config: Path | None, as_json: bool) -> None:
         import json
         from dataclasses import asdict
 
-        click.echo(json.dumps(asdict(found), ensure_ascii=False))
+        under_way = {"under_way": asdict(night) if night else None}
+        click.echo(json.dumps(asdict(found) | under_way, ensure_ascii=False))
         return
+    if found.state.get("served_by"):
+        click.echo(f"served by {found.state['served_by']}")
     click.echo(f"{found.items} items, {found.simple_rule_items} of them by the simple rule")
     for one in found.versions:
         loss, rule = (f"{value:.3f}" if value is not None else "-" for value in (one.loss, one.rule_loss))
@@ -87,4 +96,5 @@ def work(command: str, config: Path | None, *words: str, reads_ledger: bool = Tr
     line = [sys.executable, "-m", "models", command, *words, "--out", str(folder / "forecast.db")]
     if reads_ledger:
         line += ["--ledger", str(folder / "ledger.db"), "--timezone", settings.shop.timezone]
+        line += ["--country", settings.shop.country] if settings.shop.country else []
     os.execv(sys.executable, line)

@@ -79,6 +79,12 @@ class Language:
         """A change: always with its sign."""
         return f"+{self.number(value)}" if value > 0 else self.number(value)
 
+    def pace(self, value: float, unit: str, signed: bool = False) -> str:
+        """A mean amount a day: "5.2", "1.9 kg"; signed: "+0.4"."""
+        digits = 1 if abs(value) < 100 else 0
+        text = self.amount(round(value), unit) if unit in UNITS else self.number(value, digits)
+        return f"+{text}" if signed and value > 0 else text
+
     def amount(self, value: int, unit: str) -> str:
         """A quantity in its base unit as people say it: "9", "850 g", "1.25 kg"."""
         if unit not in UNITS:

@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
-from gateway.ledger import forecasts
+from gateway.ledger import forecasts, queries
 from gateway.ledger.forecasts import ForecastNote
 from gateway.ledger.queries import Item
 from gateway.web.face import Reader
@@ -14,6 +14,7 @@ HISTORY_DAYS = 42
 EXPECTED_DAYS = 14
 PACE_DAYS = 28
 DAY_S = 86_400
+NEW = "new"  # what the worker calls the model of an item without days of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,18 @@ class Outlook:
     fan: list[Expected]
     note: ForecastNote | None
     days_of_cover: float | None
+    like: str = ""  # the name of the item that a new one is compared with
 
     @property
-    def a_day(self) -> float:
-        """The mean expected demand of a day; 0 without a forecast."""
-        return sum(one.mean for one in self.fan) / len(self.fan) if self.fan else 0.0
+    def is_new(self) -> bool:
+        """Without days of its own yet: it is expected to sell like others of its kind."""
+        return self.note is not None and self.note.model.startswith(NEW)
+
+    @property
+    def a_week(self) -> float:
+        """The mean expected demand of a day of the next week; 0 without a forecast."""
+        week = self.fan[:7]
+        return sum(one.mean for one in week) / len(week) if week else 0.0
 
 
 def of_item(reader: Reader, item: Item) -> Outlook:
@@ -47,7 +55,10 @@ def of_item(reader: Reader, item: Item) -> Outlook:
     history = [(one.day, one.units) for one in days]
     tomorrow = date.fromordinal(history[-1][0].toordinal() + 1)
     fan, note = expected(reader, item.sku, tomorrow)
-    return Outlook(history, fan, note, days_of_cover(item.on_hand, history, fan))
+    like = note.model.removeprefix(f"{NEW}, like ") if note and note.model.startswith(f"{NEW}, like ") else ""
+    sister = queries.item(reader.face.ledger, like) if like else None
+    cover = days_of_cover(item.on_hand, history, fan)
+    return Outlook(history, fan, note, cover, sister.name if sister else like)
 
 
 def expected(reader: Reader, sku: str, from_day: date) -> tuple[list[Expected], ForecastNote | None]:

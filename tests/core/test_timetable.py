@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.config import Ledger, Settings
+from gateway.ledger.forecasts import made_us
 from gateway.ledger.telemetry import Telemetry
 from gateway.timetable import Timetable, can_forecast, is_due
 
@@ -28,17 +29,19 @@ BERLIN = ZoneInfo("Europe/Berlin")
         ("2026-11-20T03:04", "2026-11-24T01:00", True),  # the box was off for days
     ],
 )
-def test_a_forecast_is_made_once_a_night(tmp_path, made, now, due):
-    forecast = tmp_path / "forecast.db"
-    forecast.touch()
-    made_s = datetime.fromisoformat(made).replace(tzinfo=BERLIN).timestamp()
-    os.utime(forecast, (made_s, made_s))
+def test_a_forecast_is_made_once_a_night(made, now, due):
+    made_at, now_at = (datetime.fromisoformat(text).replace(tzinfo=BERLIN) for text in (made, now))
 
-    assert is_due(forecast, datetime.fromisoformat(now).replace(tzinfo=BERLIN)) is due
+    assert is_due(int(made_at.timestamp()) * 1_000_000, now_at) is due
 
 
-def test_a_shop_without_a_forecast_gets_one_at_once(tmp_path):
-    assert is_due(tmp_path / "forecast.db", datetime(2026, 11, 24, 12, tzinfo=BERLIN))
+def test_a_shop_without_a_whole_forecast_gets_one_at_once(tmp_path):
+    """There is no file, or one whose first night was cut off."""
+    assert made_us(tmp_path / "forecast.db") is None
+    sqlite3.connect(tmp_path / "forecast.db").execute("CREATE TABLE state (name, value)").connection.close()
+    assert made_us(tmp_path / "forecast.db") is None
+
+    assert is_due(None, datetime(2026, 11, 24, 12, tzinfo=BERLIN))
 
 
 def said(telemetry, folder):
@@ -66,6 +69,7 @@ NIGHT = """
 import sys, time
 from pathlib import Path
 from gateway.config import Ledger, Settings
+from gateway.ledger.forecasts import made_us
 from gateway.ledger.telemetry import Telemetry
 from gateway.timetable import Timetable
 folder = Path(sys.argv[1])

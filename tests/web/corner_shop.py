@@ -1,6 +1,7 @@
 """A small corner shop with six weeks behind it, written by the real writer: what the pages are tested on."""
 
 import csv
+import json
 import random
 import time
 from dataclasses import replace
@@ -177,10 +178,35 @@ def forecast(data_dir: Path, now_us: int) -> None:
             quantiles = (max(0.0, mean - spread), mean, mean + spread, mean + 1.4 * spread, mean + 2 * spread)
             values = (row["sku"], day.isoformat(), mean, *quantiles)
             store.execute("INSERT INTO forecast VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-        note = (row["sku"], "v1", today.isoformat(), a_day / 4, a_day / 3, int(row["sku"] == "choc"), "{}")
+        pieces = {"level": 0.9 * a_day, "weekday": 0.1 * a_day, "promotion": 0.2 * a_day, "trend": -0.1 * a_day,
+                  "footfall": 0.05 * a_day, "holiday": 0.0}  # fmt: skip
+        simple = int(row["sku"] == "choc")
+        note = (row["sku"], "v1", today.isoformat(), a_day / 4, a_day / 3, simple, json.dumps(pieces))
         store.execute("INSERT INTO item VALUES (?, ?, ?, ?, ?, ?, ?)", note)
+    store.execute("UPDATE item SET model = 'new, like milk', error_units = NULL WHERE sku = 'yoghurt'")
+    yesterday = (today - timedelta(days=1)).isoformat()
+    for sku, kind, units in (
+        ("oat-drink", "spike", 31),
+        ("milk", "level_down", 12),
+        ("eggs", "double_booking", 16),
+    ):
+        odd = (sku, yesterday, kind, units, 9.0, 4.0, 15.0, 0.001, f"sold {units}; 4 to 15 were likely")
+        store.execute("INSERT INTO anomaly VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", odd)
+    effects = [
+        {"name": "footfall", "on": True, "shop": 0.12},
+        {"name": "fridge-2", "on": False, "shop": 0.0},
+    ]
+    for name, value in (("effects", json.dumps(effects)), ("made_us", now_us), ("forecast_day", yesterday)):
+        store.execute("INSERT INTO state VALUES (?, ?)", (name, str(value)))
     decision = (today.isoformat(), "promoted", "v1", "its error (1.1) is below that of the simple rule (1.5)")
     store.execute("INSERT INTO decision (day, action, version, why) VALUES (?, ?, ?, ?)", decision)
+    found = (
+        today.isoformat(),
+        "factor on",
+        "footfall",
+        "the error of the last 112 days is 6.1 % smaller with it",
+    )
+    store.execute("INSERT INTO decision (day, action, version, why) VALUES (?, ?, ?, ?)", found)
     store.execute(
         "INSERT INTO model VALUES ('v1', 'champion', ?, 1.1, 1.5, x'', x'', x'')", (today.isoformat(),)
     )

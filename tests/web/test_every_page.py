@@ -22,6 +22,8 @@ PAGES = (
     "/stock?show=short",
     "/stock?show=expiring",
     "/item/oat-drink",
+    "/item/yoghurt",
+    "/model",
     "/journal",
     "/devices",
     "/devices/add",
@@ -38,8 +40,8 @@ PAGES = (
     "/not-here",
 )
 SET_UP = ("/devices/add", "/devices/add?identity=serial@1.4", "/device/counter-1")
-GERMAN = ("/counter", "/", "/item/oat-drink", "/journal", "/unknown", "/devices", *SET_UP)
-POLISH = ("/counter", "/", "/devices", *SET_UP)
+GERMAN = ("/counter", "/", "/item/oat-drink", "/model", "/journal", "/unknown", "/devices", *SET_UP)
+POLISH = ("/counter", "/", "/model", "/item/oat-drink", "/devices", *SET_UP)
 SIZES = ((390, 844), (800, 480), (1280, 800))
 KIOSK_SIZES = ((1024, 600), (720, 1280))
 

@@ -158,7 +158,7 @@ def test_the_model_says_who_serves_and_why(shop: RealShop) -> None:
 
     assert (told["items"], told["simple_rule_items"]) == (12, 1)
     assert told["versions"][0]["role"] == "champion"
-    assert told["decisions"][0]["why"] == "its error (1.1) is below that of the simple rule (1.5)"
+    assert told["decisions"][-1]["why"] == "its error (1.1) is below that of the simple rule (1.5)"
 
 
 def test_devices_list_says_which_device_is_not_there_and_fails(shop: RealShop) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from urllib.parse import parse_qs
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.routing import Route
 from drivers.contract import Outcome
 from gateway.ledger import queries
 from gateway.web.face import Face, link_to
+from gateway.web.forecaster import ANSWERS
 
 FORM_BYTES_MAX = 64 * 1024
 FIELD_CHARS_MAX = 300
@@ -77,6 +79,22 @@ async def count(request: Request) -> Response:
     return await done(request, form, "count", body)
 
 
+async def answer(request: Request) -> Response:
+    """What a day was, or will be: the next night learns from it."""
+    form = await fields(request)
+    dropped = form.get("drop", "")
+    plan = {
+        "sku": required(form, "sku"),
+        "starts_on": iso_day(form, "day"),
+        "kind": dropped or required(form, "kind"),
+    }
+    if plan["kind"] not in ANSWERS:
+        raise BadForm(f"kind is {plan['kind']!r}; use {', '.join(ANSWERS)}")
+    return await done(
+        request, form, "items", {"rows": [{"plan": plan | ({"drop": True} if dropped else {})}]}
+    )
+
+
 async def alert(request: Request) -> Response:
     form = await fields(request)
     what = required(form, "do")
@@ -135,6 +153,14 @@ def whole(form: dict[str, str], key: str) -> int:
     return int(text)
 
 
+def iso_day(form: dict[str, str], key: str) -> str:
+    text = required(form, key)
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError as error:
+        raise BadForm(f"{key} is {text!r}; use a day like 2026-12-24") from error
+
+
 def minor(text: str) -> int | None:
     """A price as people type it, in minor units: "1,29" -> 129, "1.2" -> 120, "" -> None. Raises BadForm."""
     if not text:
@@ -157,5 +183,6 @@ routes = [
     Route("/do/dismiss", dismiss, methods=["POST"]),
     Route("/do/undo", undo, methods=["POST"]),
     Route("/do/count", count, methods=["POST"]),
+    Route("/do/answer", answer, methods=["POST"]),
     Route("/do/alert", alert, methods=["POST"]),
 ]

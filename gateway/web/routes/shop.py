@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.ledger import queries
-from gateway.web import outlook
+from gateway.web import forecaster, outlook
 from gateway.web.counter import KIND_MODES
 from gateway.web.face import Face, Reader, asked, asked_number
 from gateway.web.today import CARDS_MAX, cards, sold_by_day
@@ -89,6 +89,22 @@ def item(request: Request) -> Response:
         modes=KIND_MODES,
         outlook=expected,
         chart=outlook.chart(reader, expected),
+        pieces=[] if expected.is_new else forecaster.pieces(expected.note),
+        questions=forecaster.questions(reader, found.sku),
+        answers=forecaster.ANSWERS,
+    )
+
+
+def model(request: Request) -> Response:
+    """How good the forecasts are, how far tonight's are, and what they want to know."""
+    reader = Face.of(request).reader(request)
+    return reader.page(
+        "model.html",
+        report=forecaster.report(reader),
+        night=forecaster.under_way(reader),
+        questions=forecaster.questions(reader),
+        answers=forecaster.ANSWERS,
+        acts=forecaster.ACTS,
     )
 
 
@@ -129,5 +145,6 @@ routes = [
     Route("/", today),
     Route("/stock", stock),
     Route("/item/{code:path}", item),
+    Route("/model", model),
     Route("/journal", journal),
 ]
