@@ -11,17 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from models.anomalies import Screening, candidates
+from models.anomalies import Screening, candidates, season_shifts, trend_breaks
 from models.backtest import launched, read_bench
 from models.learn import HORIZON_DAYS, Calibration, blend, look_ahead
 from models.worker import shipped_model
 
-KINDS = ("spike", "double_booking", "stop", "level_up")
+KINDS = ("spike", "double_booking", "stop", "level_up", "trend")
 SIZES = {
     "spike": "x 5 and at least + 6 units",
     "double_booking": "x 2",
     "stop": "0 for 14 days",
     "level_up": "x 2 for 14 days",
+    "trend": "x 0.25, 0.75, 1.5, 2.5 in four weeks",
 }
 NIGHTS = 5
 
@@ -32,6 +33,10 @@ def inject(units: np.ndarray, kind: str, rows: np.ndarray) -> None:
         units[rows, -1] = np.round(np.maximum(units[rows, -1] * 5, units[rows, -57:-1].mean(1) * 5 + 6))
     elif kind == "double_booking":
         units[rows, -1] *= 2
+    elif kind == "trend":
+        for week, factor in enumerate((0.25, 0.75, 1.5, 2.5)):
+            days = slice(units.shape[1] - 28 + 7 * week, units.shape[1] - 21 + 7 * week)
+            units[rows, days] = np.round(units[rows, days] * factor)
     else:
         units[rows, -14:] *= 0 if kind == "stop" else 2
 
@@ -65,6 +70,8 @@ def main() -> None:
             forecast = blend(pieces, calibration, model, ())
             screening = Screening()
             screening.add(candidates(panel, pieces.snapshot, forecast.mean, forecast.quantiles))
+            screening.add(trend_breaks(panel, pieces.snapshot, forecast.mean))
+            screening.add(season_shifts(panel, pieces.snapshot))
             ours = {odd.sku for odd in screening.improbable()}
             plain = three_sigma(np.nan_to_num(units))
             for kind, rows in groups.items():

@@ -1,7 +1,8 @@
 """Days and fortnights outside the forecast's own distribution, with the false alarms of the whole shop controlled.
 
-Each item gets a few one-sided probabilities (yesterday too high, a run without sales, a fortnight too high or too
-low) against the forecast made before those days; Benjamini-Hochberg at 5 % over all of them decides which are said.
+Each item gets a few probabilities (yesterday too high, a run without sales, a fortnight too high or too low, four weeks
+that rise or fall against the forecast made before them, a season other than a year ago), each thermometer one;
+Benjamini-Hochberg at 5 % over all of them decides which are said.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ from models.panel import Floats, Panel
 FALSE_SHARE = 0.05
 FORTNIGHT_DAYS = 14
 EXPECTED_UNITS_MIN = 0.02
+LEVEL_UNITS_MIN = 5.0  # expected in a fortnight: less has a score of its own, beside no others
+ITEMS_MIN = 8  # that a usual score is taken from
+WEEKS = 4  # that a trend is judged by
+SLOPE = np.array([-1.5, -0.5, 0.5, 1.5], np.float32)  # of a week's number
+TREND_UNITS_MIN = 8.0  # expected in those weeks: less has no trend
+YEAR_DAYS = 364
+SEASON_DAYS = 28
+SEASON_UNITS_MIN = 20.0  # in each of the four months that are compared
+SENSOR_CALM = 0.7  # daily means have long tails: a deviation of 4 counts as 2.8
 DOUBLE_UNITS_MIN = 4.0  # below this, twice the usual is an ordinary day
 
 
@@ -24,7 +34,7 @@ DOUBLE_UNITS_MIN = 4.0  # below this, twice the usual is an ordinary day
 class Anomaly:
     sku: str
     day: date
-    kind: str  # spike, double_booking, stop, level_up, level_down
+    kind: str  # spike, double_booking, stop, level_up, level_down, trend, season, sensor
     units: float
     expected: float
     low: float
@@ -50,7 +60,7 @@ def candidates(panel: Panel, snapshot: Snapshot, mean: Floats, quantiles: Floats
     fortnight = slice(max(0, days - FORTNIGHT_DAYS), days)
     total, wanted = np.nansum(y[:, fortnight], 1), np.where(np.isfinite(y), mean, 0)[:, fortnight].sum(1)
     # errors of one item's days go together: a fortnight varies more than 14 independent days
-    z = count_z(total, wanted, phi * 1.5)
+    z = beside_the_others(count_z(total, wanted, phi * 1.5), wanted >= LEVEL_UNITS_MIN)
     run, run_mean = _zero_run(y, mean)
     z_run = count_z(np.zeros_like(run_mean), run_mean, phi * 1.5)
 
@@ -96,6 +106,80 @@ def candidates(panel: Panel, snapshot: Snapshot, mean: Floats, quantiles: Floats
     return found
 
 
+def trend_breaks(panel: Panel, snapshot: Snapshot, mean: Floats) -> list[Anomaly]:
+    """Week by week further from the forecast that was made before: the trend has turned since."""
+    days = WEEKS * 7
+    if mean.shape[1] < days:
+        return []
+    y = np.where(panel.censored[:, -days:], np.nan, panel.units[:, -days:])
+    y = np.where(snapshot.open[:, -days:], y, np.nan)
+    wanted = np.where(np.isfinite(y), mean[:, -days:], 0).reshape(len(y), WEEKS, 7).sum(2)
+    sold = np.nan_to_num(y).reshape(len(y), WEEKS, 7).sum(2)
+    scores = count_z(sold, wanted, snapshot.dispersion[:, None] * 1.5)
+    slope = scores @ SLOPE / np.sqrt((SLOPE**2).sum())
+    fit = np.asarray(snapshot.known & (wanted.sum(1) >= TREND_UNITS_MIN) & (wanted > 0).all(1))
+    slope = beside_the_others(slope, fit)
+    found = []
+    for row in np.flatnonzero(fit):
+        last, expected = float(sold[row, -1]), float(wanted[row, -1])
+        half = 2.6 * float(np.sqrt(snapshot.dispersion[row] * 1.5 * expected))
+        weeks = ", ".join(f"{units:.0f}" for units in sold[row])
+        text = f"week by week {weeks}; about {wanted[row].mean():.0f} each were expected"
+        bounds = (max(0.0, expected - half), expected + half)
+        p = 2 * normal_tail(abs(float(slope[row])))
+        found.append(Anomaly(panel.keys[row], panel.last_day, "trend", last, expected, *bounds, p, text))
+    return found
+
+
+def season_shifts(panel: Panel, snapshot: Snapshot) -> list[Anomaly]:
+    """The last four weeks over the four before them, beside the same of a year ago."""
+    days = panel.days
+    if days < YEAR_DAYS + 2 * SEASON_DAYS:
+        return []
+    y = np.where(panel.censored, np.nan, panel.units)
+
+    def month(ends: int) -> Floats:
+        span = y[:, ends - SEASON_DAYS : ends]
+        known = np.isfinite(span).sum(1)
+        out: Floats = np.nansum(span, 1) * SEASON_DAYS / np.maximum(known, 1)
+        return out
+
+    def promoted(ends: int) -> Floats:
+        span = slice(ends - 2 * SEASON_DAYS, ends)
+        out: Floats = np.maximum(panel.promotion, panel.display)[:, span].max(1)
+        return out
+
+    now, before = month(days), month(days - SEASON_DAYS)
+    then, ahead_of = month(days - YEAR_DAYS), month(days - YEAR_DAYS - SEASON_DAYS)
+    four = np.stack([now, before, then, ahead_of])
+    noise = np.sqrt(snapshot.dispersion * 1.5 * (1 / np.maximum(four, 1)).sum(0))
+    quiet = np.maximum(promoted(days), promoted(days - YEAR_DAYS)) <= 0  # a promotion is no season
+    fit = (four[1:].min(0) >= SEASON_UNITS_MIN) & snapshot.known & quiet
+    change = np.log(np.maximum(now, 0.5) / np.maximum(before, 0.5))
+    usual = np.log(np.maximum(then, 0.5) / np.maximum(ahead_of, 0.5))
+    found = []
+    z = beside_the_others((change - usual) / noise, fit)
+    for row in np.flatnonzero(fit):
+        expected = float(before[row] * np.exp(usual[row]))
+        half = expected * (np.exp(2.6 * float(noise[row])) - 1)
+        grown, was = (100 * (np.exp(float(one[row])) - 1) for one in (change, usual))
+        text = f"four weeks {grown:+.0f} % on those before; a year ago {was:+.0f} %"
+        p = 2 * normal_tail(abs(float(z[row])))
+        bounds = (max(0.0, expected - half), expected + half)
+        found.append(
+            Anomaly(panel.keys[row], panel.last_day, "season", float(now[row]), expected, *bounds, p, text)
+        )
+    return found
+
+
+def odd_sensor(name: str, last_day: date, value: float, deviation: float, spread: float) -> Anomaly:
+    """A thermometer's day, `deviation` standard deviations (of `spread` degrees each) from what is usual for it."""
+    usual, half = value - deviation * spread, 3 * spread
+    text = f"{value:.1f} degrees on the mean of the day; {usual - half:.1f} to {usual + half:.1f} are usual"
+    p = 2 * normal_tail(abs(deviation) * SENSOR_CALM)
+    return Anomaly(name, last_day, "sensor", value, usual, usual - half, usual + half, p, text)
+
+
 class Screening:
     """All tests of one night: the number of all of them counts, only the improbable ones are remembered."""
 
@@ -127,6 +211,15 @@ def upper_tail(y: Floats, quantiles: Floats) -> Floats:
 def count_z(units: Floats, expected: Floats, dispersion: Floats) -> Floats:
     """Standard score of an overdispersed count (Anscombe's root)."""
     return 2 * (np.sqrt(units + 0.375) - np.sqrt(expected + 0.375)) / np.sqrt(np.maximum(dispersion, 1))
+
+
+def beside_the_others(z: Floats, fit: np.ndarray) -> Floats:
+    """Scores over how far the shop's items usually are from what is expected: when all move, none is odd by that."""
+    if fit.sum() < ITEMS_MIN:
+        return z
+    usual = 1.4826 * float(np.median(np.abs(z[fit])))  # of a normal score 1
+    out: Floats = z / max(1.0, usual)
+    return out
 
 
 def normal_tail(z: float) -> float:

@@ -15,13 +15,14 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from models import store as db
-from models.anomalies import Screening, candidates
+from models.anomalies import Anomaly, Screening, candidates, odd_sensor, season_shifts, trend_breaks
 from models.backtest import launched
 from models.cold_start import is_settled, start_of, warmed
 from models.explain import RecentError, pieces_of
 from models.factors import (
     PRICE,
     Effect,
+    Factor,
     applied,
     choose,
     lift,
@@ -29,6 +30,7 @@ from models.factors import (
     read_factors,
     said,
     unpack_effects,
+    unusual,
 )
 from models.factors import candidates as candidates_of_factors
 from models.gate import Trial, better, pack_calibration, trial_of, unpack_calibration
@@ -439,12 +441,26 @@ def forecast_tonight(
             db.put_notes(store, notes)
             night.items += len(skus)
         night.finish()
+        night.screening.add(sensor_tests(factors, through))
         db.put_anomalies(store, night.screening.improbable(), through)
         db.put_state(store, "served_by", who.why + (f"; {trouble}" if trouble else ""))
         db.put_state(store, "forecast_day", through.isoformat())
         db.put_state(store, "made_us", time.time_ns() // 1000)
     progress.end()
     return night.items
+
+
+def sensor_tests(factors: list[Factor], through: date) -> list[Anomaly]:
+    """Yesterday of each thermometer that has a history."""
+    found = []
+    for factor in factors:
+        day = through.toordinal() - factor.first_day
+        if factor.kind != "weather" or factor.known_ahead or not 0 <= day < len(factor.values):
+            continue
+        x, spread = unusual(factor, through.toordinal(), 0)
+        if spread and np.isfinite(factor.values[day]):
+            found.append(odd_sensor(factor.name, through, float(factor.values[day]), float(x[day]), spread))
+    return found
 
 
 def _look_back(panel: Panel, who: Serving, pieces: Pieces | None, tests: Screening) -> RecentError:
@@ -454,6 +470,8 @@ def _look_back(panel: Panel, who: Serving, pieces: Pieces | None, tests: Screeni
         return RecentError(unknown, unknown)
     forecast = blend(pieces, who.calibration, who.model, ())
     tests.add(candidates(panel, pieces.snapshot, forecast.mean, forecast.quantiles))
+    tests.add(trend_breaks(panel, pieces.snapshot, forecast.mean))
+    tests.add(season_shifts(panel, pieces.snapshot))
     past = slice(panel.days - HORIZON_DAYS, panel.days)
     y = np.where(panel.censored[:, past] | ~pieces.snapshot.known[:, None], np.nan, panel.units[:, past])
     days = np.isfinite(y).sum(1)

@@ -84,6 +84,19 @@ def questions(reader: Reader, sku: str = "") -> list[Question]:
     return sorted(found.values(), key=lambda question: question.answer != "")[:QUESTIONS_MAX]
 
 
+def odd_sensors(reader: Reader) -> list[Anomaly]:
+    """Thermometers that were out of the ordinary last night."""
+    store = reader.face.forecast
+    if store is None:
+        return []
+    from_day = (reader.words.local(reader.now_us).date() - timedelta(days=2)).isoformat()
+    try:
+        return [one for one in forecasts.anomalies(store, from_day) if one.kind == "sensor"]
+    except sqlite3.Error:
+        reader.face.forget()
+        return []
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """All that the model's page shows."""

@@ -192,6 +192,18 @@ def forecast(data_dir: Path, now_us: int) -> None:
     ):
         odd = (sku, yesterday, kind, units, 9.0, 4.0, 15.0, 0.001, f"sold {units}; 4 to 15 were likely")
         store.execute("INSERT INTO anomaly VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", odd)
+    warm = (
+        "fridge-2",
+        yesterday,
+        "sensor",
+        8.4,
+        5.0,
+        3.5,
+        6.5,
+        0.001,
+        "8.4 degrees on the mean of the day; 3.5 to 6.5 are usual",
+    )
+    store.execute("INSERT INTO anomaly VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", warm)
     effects = [
         {"name": "footfall", "on": True, "shop": 0.12},
         {"name": "fridge-2", "on": False, "shop": 0.0},

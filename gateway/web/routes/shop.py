@@ -105,6 +105,7 @@ def model(request: Request) -> Response:
         questions=forecaster.questions(reader),
         answers=forecaster.ANSWERS,
         acts=forecaster.ACTS,
+        sensors=forecaster.odd_sensors(reader),
     )
 
 
