@@ -20,6 +20,7 @@ FORTNIGHT_DAYS = 14
 EXPECTED_UNITS_MIN = 0.02
 LEVEL_UNITS_MIN = 5.0  # expected in a fortnight: less has a score of its own, beside no others
 ITEMS_MIN = 8  # that a usual score is taken from
+ODD_SCORE_MIN = 1.9  # of a normal score: nothing below has a p of FALSE_SHARE
 WEEKS = 4  # that a trend is judged by
 SLOPE = np.array([-1.5, -0.5, 0.5, 1.5], np.float32)  # of a week's number
 TREND_UNITS_MIN = 8.0  # expected in those weeks: less has no trend
@@ -43,7 +44,15 @@ class Anomaly:
     evidence: str
 
 
-def candidates(panel: Panel, snapshot: Snapshot, mean: Floats, quantiles: Floats) -> list[Anomaly]:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How many were made, and those of them that could be improbable enough."""
+
+    count: int
+    odd: list[Anomaly]
+
+
+def candidates(panel: Panel, snapshot: Snapshot, mean: Floats, quantiles: Floats) -> Judged:
     """Every test of every item, improbable or not; `Screening` chooses. The look was made before `mean`'s days.
 
     mean (items, days), quantiles (items, days, LEVELS): the forecast of the last days of the panel.
@@ -69,9 +78,9 @@ def candidates(panel: Panel, snapshot: Snapshot, mean: Floats, quantiles: Floats
     ) -> None:
         found.append(Anomaly(panel.keys[row], last_day, kind, units, mean_units, *bounds, p, text))
 
-    for row in range(len(panel.keys)):
-        if not snapshot.known[row] or max(expected[row], wanted[row]) < EXPECTED_UNITS_MIN:
-            continue
+    judged = snapshot.known & (np.maximum(expected, wanted) >= EXPECTED_UNITS_MIN)
+    odd = (p_high <= FALSE_SHARE) | (np.abs(z) > ODD_SCORE_MIN) | (z_run < -ODD_SCORE_MIN / 2)
+    for row in np.flatnonzero(judged & odd).tolist():
         mean_day, mean_fortnight = float(expected[row]), float(wanted[row])
         if np.isfinite(yesterday[row]):
             units, bounds = float(yesterday[row]), (float(low[row]), float(high[row]))
@@ -103,14 +112,15 @@ def candidates(panel: Panel, snapshot: Snapshot, mean: Floats, quantiles: Floats
             missed = float(run_mean[row])
             text = f"nothing sold on {int(run[row])} open days; about {missed:.1f} were expected"
             add(row, "stop", 0.0, missed, (0.0, missed), normal_tail(-float(z_run[row])), text)
-    return found
+    count = int(judged.sum() + (judged & np.isfinite(yesterday)).sum() + (judged & (run >= 2)).sum())
+    return Judged(count, found)
 
 
-def trend_breaks(panel: Panel, snapshot: Snapshot, mean: Floats) -> list[Anomaly]:
+def trend_breaks(panel: Panel, snapshot: Snapshot, mean: Floats) -> Judged:
     """Week by week further from the forecast that was made before: the trend has turned since."""
     days = WEEKS * 7
     if mean.shape[1] < days:
-        return []
+        return Judged(0, [])
     y = np.where(panel.censored[:, -days:], np.nan, panel.units[:, -days:])
     y = np.where(snapshot.open[:, -days:], y, np.nan)
     wanted = np.where(np.isfinite(y), mean[:, -days:], 0).reshape(len(y), WEEKS, 7).sum(2)
@@ -120,7 +130,7 @@ def trend_breaks(panel: Panel, snapshot: Snapshot, mean: Floats) -> list[Anomaly
     fit = np.asarray(snapshot.known & (wanted.sum(1) >= TREND_UNITS_MIN) & (wanted > 0).all(1))
     slope = beside_the_others(slope, fit)
     found = []
-    for row in np.flatnonzero(fit):
+    for row in np.flatnonzero(fit & (np.abs(slope) > ODD_SCORE_MIN)):
         last, expected = float(sold[row, -1]), float(wanted[row, -1])
         half = 2.6 * float(np.sqrt(snapshot.dispersion[row] * 1.5 * expected))
         weeks = ", ".join(f"{units:.0f}" for units in sold[row])
@@ -128,14 +138,14 @@ def trend_breaks(panel: Panel, snapshot: Snapshot, mean: Floats) -> list[Anomaly
         bounds = (max(0.0, expected - half), expected + half)
         p = 2 * normal_tail(abs(float(slope[row])))
         found.append(Anomaly(panel.keys[row], panel.last_day, "trend", last, expected, *bounds, p, text))
-    return found
+    return Judged(int(fit.sum()), found)
 
 
-def season_shifts(panel: Panel, snapshot: Snapshot) -> list[Anomaly]:
+def season_shifts(panel: Panel, snapshot: Snapshot) -> Judged:
     """The last four weeks over the four before them, beside the same of a year ago."""
     days = panel.days
     if days < YEAR_DAYS + 2 * SEASON_DAYS:
-        return []
+        return Judged(0, [])
     y = np.where(panel.censored, np.nan, panel.units)
 
     def month(ends: int) -> Floats:
@@ -159,7 +169,7 @@ def season_shifts(panel: Panel, snapshot: Snapshot) -> list[Anomaly]:
     usual = np.log(np.maximum(then, 0.5) / np.maximum(ahead_of, 0.5))
     found = []
     z = beside_the_others((change - usual) / noise, fit)
-    for row in np.flatnonzero(fit):
+    for row in np.flatnonzero(fit & (np.abs(z) > ODD_SCORE_MIN)):
         expected = float(before[row] * np.exp(usual[row]))
         half = expected * (np.exp(2.6 * float(noise[row])) - 1)
         grown, was = (100 * (np.exp(float(one[row])) - 1) for one in (change, usual))
@@ -169,7 +179,7 @@ def season_shifts(panel: Panel, snapshot: Snapshot) -> list[Anomaly]:
         found.append(
             Anomaly(panel.keys[row], panel.last_day, "season", float(now[row]), expected, *bounds, p, text)
         )
-    return found
+    return Judged(int(fit.sum()), found)
 
 
 def odd_sensor(name: str, last_day: date, value: float, deviation: float, spread: float) -> Anomaly:
@@ -188,9 +198,9 @@ class Screening:
         self.count = 0
         self.odd: list[Anomaly] = []  # those that might be said
 
-    def add(self, tests: list[Anomaly]) -> None:
-        self.count += len(tests)
-        self.odd += [test for test in tests if test.p <= self.share]
+    def add(self, tests: Judged) -> None:
+        self.count += tests.count
+        self.odd += [test for test in tests.odd if test.p <= self.share]
 
     def improbable(self) -> list[Anomaly]:
         """Benjamini-Hochberg: of those said, about `share` are false at most."""

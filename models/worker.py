@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from models import store as db
-from models.anomalies import Anomaly, Screening, candidates, odd_sensor, season_shifts, trend_breaks
+from models.anomalies import Judged, Screening, candidates, odd_sensor, season_shifts, trend_breaks
 from models.backtest import launched
 from models.cold_start import is_settled, start_of, warmed
 from models.explain import RecentError, pieces_of
@@ -450,7 +450,7 @@ def forecast_tonight(
     return night.items
 
 
-def sensor_tests(factors: list[Factor], through: date) -> list[Anomaly]:
+def sensor_tests(factors: list[Factor], through: date) -> Judged:
     """Yesterday of each thermometer that has a history."""
     found = []
     for factor in factors:
@@ -460,7 +460,7 @@ def sensor_tests(factors: list[Factor], through: date) -> list[Anomaly]:
         x, spread = unusual(factor, through.toordinal(), 0)
         if spread and np.isfinite(factor.values[day]):
             found.append(odd_sensor(factor.name, through, float(factor.values[day]), float(x[day]), spread))
-    return found
+    return Judged(len(found), found)
 
 
 def _look_back(panel: Panel, who: Serving, pieces: Pieces | None, tests: Screening) -> RecentError:

@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from models.anomalies import Screening, odd_sensor, season_shifts, trend_breaks
+from models.anomalies import Judged, Screening, odd_sensor, season_shifts, trend_breaks
 from models.learn import look_ahead
 from tests.models.shop import panel
 
@@ -19,7 +19,7 @@ def last_month(units: np.ndarray):
     return shop, pieces.snapshot, pieces.rule.mean
 
 
-def said(tests: list) -> list[tuple[str, str]]:
+def said(tests: Judged) -> list[tuple[str, str]]:
     screening = Screening()
     screening.add(tests)
     return [(odd.sku, odd.kind) for odd in screening.improbable()]
@@ -33,7 +33,7 @@ def test_weeks_that_fall_one_after_the_other_are_a_turned_trend():
     tests = trend_breaks(*last_month(units))
 
     assert said(tests) == [("item-4", "trend")]
-    assert "week by week 98, 70, 35, 14; about " in tests[4].evidence
+    assert "week by week 98, 70, 35, 14; about " in tests.odd[0].evidence
 
 
 def test_a_level_that_stays_is_no_trend():
@@ -53,24 +53,24 @@ def test_a_season_that_does_not_come_again_is_said():
     tests = season_shifts(shop, snapshot)
 
     assert said(tests) == [("item-19", "season")]
-    assert tests[19].evidence.startswith("four weeks ")
+    assert tests.odd[0].evidence.startswith("four weeks ")
 
 
 def test_a_shop_younger_than_a_year_has_no_season_to_compare():
     shop, snapshot, _ = last_month(RNG.poisson(10, (3, 300)).astype(np.float32))
 
-    assert season_shifts(shop, snapshot) == []
+    assert season_shifts(shop, snapshot).count == 0
 
 
 @pytest.mark.parametrize(("deviation", "is_said"), [(0.5, False), (2.0, False), (4.0, True), (-4.0, True)])
 def test_a_thermometer_far_from_its_usual_day_is_said(deviation, is_said):
     odd = odd_sensor("fridge-2", date(2026, 11, 23), 5 + deviation, deviation, 1.0)
 
-    assert (said([odd]) == [("fridge-2", "sensor")]) is is_said
+    assert (said(Judged(1, [odd])) == [("fridge-2", "sensor")]) is is_said
     assert odd.expected == pytest.approx(5.0)
 
 
 def test_of_a_quiet_shop_hardly_anything_is_said():
     shop, snapshot, mean = last_month(RNG.poisson(RNG.gamma(1, 3, (300, 1)), (300, 450)).astype(np.float32))
 
-    assert len(said([*trend_breaks(shop, snapshot, mean), *season_shifts(shop, snapshot)])) <= 3
+    assert len(said(trend_breaks(shop, snapshot, mean))) + len(said(season_shifts(shop, snapshot))) <= 3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.anomalies import Anomaly, Screening
+from models.anomalies import Anomaly, Judged, Screening
 from models.baselines import dow_emp_q
 from models.features import demand_given_at_least
 from models.gate import Trial, better
@@ -182,13 +182,13 @@ def odd(p: float) -> Anomaly:
 
 def test_one_small_probability_among_many_items_is_no_alarm():
     tests = Screening()
-    tests.add([odd(0.01), *(odd(0.5) for _ in range(99))])
+    tests.add(Judged(100, [odd(0.01)]))
 
     assert tests.improbable() == []
 
 
 def test_a_probability_small_for_the_whole_shop_is_an_alarm():
     tests = Screening()
-    tests.add([odd(0.0001), *(odd(0.5) for _ in range(99))])
+    tests.add(Judged(100, [odd(0.0001), odd(0.5)]))
 
     assert [found.p for found in tests.improbable()] == [0.0001]
