@@ -66,6 +66,9 @@ WIDTH_WINDOWS = ((0, 7), (7, 7), (14, 7), (21, 7), (0, 14), (14, 14))
 WIDTH_ROWS_MIN = 300
 
 
+Tell = Callable[[float], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Training rows in units of scale."""
@@ -181,16 +184,27 @@ def standardise(weights: Weights, x: Floats) -> Weights:
     return weights | {"shift": x.mean(0, dtype=np.float64).astype(np.float32), "stretch": stretch}
 
 
+def _in_silence(share: float) -> None:
+    """Nobody waits for it."""
+
+
 def fine_tune(
-    weights: Weights, rows: Rows, visits: int, rate: float, rng: np.random.Generator, noise: float = NOISE
+    weights: Weights,
+    rows: Rows,
+    visits: int,
+    rate: float,
+    rng: np.random.Generator,
+    noise: float = NOISE,
+    tell: Tell = _in_silence,
 ) -> Weights:
-    """Adam with a cosine rate; each visit sees its row through a little noise."""
+    """Adam with a cosine rate; each visit sees its row through a little noise. `tell` hears the share done, 0 to 1."""
     adam, count = Adam.start(weights), len(rows.y)
     batch = min(BATCH_ROWS, count)
     steps = max(1, visits // batch)
     blur = noise / np.maximum(weights["stretch"], 0.1)
     order, place = rng.permutation(count), 0
     for step in range(steps):
+        tell(step / steps)
         if place + batch > count:
             order, place = rng.permutation(count), 0
         pick = order[place : place + batch]
@@ -395,15 +409,19 @@ def learn(panel: Panel, shipped: Model, seed: int = 0) -> tuple[Model, Calibrati
     return final, calibration
 
 
-def learn_with_trial(panel: Panel, shipped: Model, seed: int = 0) -> tuple[Model, Model, Calibration]:
+def learn_with_trial(
+    panel: Panel, shipped: Model, seed: int = 0, tell: Tell = _in_silence
+) -> tuple[Model, Model, Calibration]:
     """The model without the held-back days, the model with them, and what was chosen on them."""
     cut = panel.days - 1 - HOLDOUT_DAYS
-    learned = _train(panel.seen_at(cut), shipped, VISITS_PER_NIGHT, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    learned = _train(panel.seen_at(cut), shipped, VISITS_PER_NIGHT, rng, lambda share: tell(0.45 * share))
     trials = [mixed(shipped, learned, share) for share in MIXES]
     share, trial = min(zip(MIXES, trials, strict=True), key=lambda pair: _holdout_loss(panel, pair[1]))
     calibration = calibrate(panel, trial)
-    final = mixed(shipped, _train(panel, shipped, VISITS_PER_NIGHT, np.random.default_rng(seed)), share)
-    return trial, final, calibration
+    rng = np.random.default_rng(seed)
+    again = _train(panel, shipped, VISITS_PER_NIGHT, rng, lambda share: tell(0.5 + 0.45 * share))
+    return trial, mixed(shipped, again, share), calibration
 
 
 def mixed(a: Model, b: Model, share: float) -> Model:
@@ -434,14 +452,15 @@ def _looks(panel: Panel, model: Model) -> list[tuple[Pieces, Floats]]:
     return found
 
 
-def _train(panel: Panel, start: Model, visits: int, rng: np.random.Generator) -> Model:
+def _train(panel: Panel, start: Model, visits: int, rng: np.random.Generator, tell: Tell) -> Model:
     last, per_origin = panel.days - 1, 4
     origins = learning_origins(panel, last, per_origin)
     rows = training_rows(panel, origins, per_origin - 1, rng, last)
-    day = fine_tune(start.day, rows, visits, RATE, rng)
+    day = fine_tune(start.day, rows, visits, RATE, rng, tell=lambda share: tell(0.8 * share))
     del rows
     origins = learning_origins(panel, last, 5, ROWS_MAX // 2)
-    window = fine_tune(start.window, window_rows(panel, origins, last, rng), visits // 4, RATE, rng, 0.3)
+    rows = window_rows(panel, origins, last, rng)
+    window = fine_tune(start.window, rows, visits // 4, RATE, rng, 0.3, lambda share: tell(0.8 + 0.2 * share))
     return Model(day, window, "learned")
 
 

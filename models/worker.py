@@ -272,7 +272,9 @@ def serving(store: sqlite3.Connection) -> Serving:
     return Serving(None, Calibration.default(), f"simple rule: the shipped model file is not usable{trouble}")
 
 
-def learn_tonight(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop, through: date) -> str:
+def learn_tonight(
+    store: sqlite3.Connection, ledger: sqlite3.Connection, shop: Shop, through: date, progress: Progress
+) -> str:
     """Make a challenger, compare it on days that neither has seen, and write down what was decided and why."""
     panel = sample_panel(store, ledger, shop, through)
     shipped = shipped_model()
@@ -287,7 +289,7 @@ def learn_tonight(store: sqlite3.Connection, ledger: sqlite3.Connection, shop: S
             "shipped",
             f"{panel.days} days of history; learning starts at {LEARN_DAYS_MIN}",
         )
-    trial_model, final, calibration = learn_with_trial(panel, shipped, shop.seed)
+    trial_model, final, calibration = learn_with_trial(panel, shipped, shop.seed, progress.at)
     challenger = trial_of(panel, trial_model, calibration)
     champions = db.models(store, "champion")
     rival_name, rival = "shipped", trial_of(panel, shipped, calibration)
@@ -369,7 +371,7 @@ def one_night(
     if db.get_state(store, "taught") != taught:
         if back := look_back(store, ledger, shop, through):
             yield f"rolled back: {back}"
-        yield learn_tonight(store, ledger, shop, through)
+        yield learn_tonight(store, ledger, shop, through, progress)
         learn_factors(store, ledger, shop, through)
         with db.transaction(store):
             db.put_state(store, "taught", taught)

@@ -199,3 +199,13 @@ def test_a_thermometers_day_is_the_mean_of_its_samples_without_nonsense(tmp_path
     file.close()
 
     assert found == {("door", "2024-01-01"): 5.0}
+
+
+def test_what_a_person_answered_is_read_from_the_ledger(ledger):
+    """Ninety sold on a Monday: "that was a one-off"."""
+    ledger.plan("one_off", MONDAY, MONDAY, "tea")
+
+    with read_only(ledger.path) as db:
+        seen = shop([series("tea", [90, 1])], MONDAY + timedelta(days=1), ledger_events(db))
+
+    assert np.isnan(seen.units).tolist() == [[True, False]]
