@@ -15,7 +15,6 @@ import zlib
 from collections import deque
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -24,6 +23,7 @@ import zmq
 
 from drivers.bus import Outlet, Progress, decode_hint
 from drivers.contract import Document
+from gateway import VERSION
 from gateway.clock import Clock
 from gateway.cloud import commands, topics
 from gateway.cloud.epcis import Translator, ledger_message
@@ -481,7 +481,7 @@ class Pump:
             online=online,
             epoch=self._epoch.id,
             boot_id=self._boot_id,
-            sw=version("storekeeper"),
+            sw=VERSION,
             schema=schema,
             seq=newest,
             acked={lane: flow.acked for lane, flow in self._flows.items()},
