@@ -208,6 +208,7 @@ class Reader:
             today=words.local(self.now_us).date(),
             shop=self.face.settings.shop,
             demo=bool(self.face.demo_address),
+            version=self.face.hub.version,
             path=self.path,
             **context,
         )

@@ -70,8 +70,11 @@ const storekeeper = (() => {
       asking = false;
       if (again) { again = false; refresh(); }
     };
-    let first = true;
-    follow("/live/pulse", () => { if (first) first = false; else refresh(); });
+    let seen = document.body.dataset.version; // of the shop when this page was made: it may have moved on since
+    follow("/live/pulse", ({ version }) => {
+      if (String(version) !== seen) refresh();
+      seen = "";
+    });
   }
 
   return { follow, swap, lost };
