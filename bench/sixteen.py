@@ -23,7 +23,7 @@ from typing import NamedTuple
 from bench.world import GATEWAY_CPU, ended, started, take_the_stage
 from drivers.host import HEARTBEAT_S
 from drivers.thermometer_modbus import crc16_modbus
-from gateway.measure.processes import Used, named, pss_mib, used
+from gateway.measure.processes import Used, named, used
 from gateway.measure.stage import ITEMS, Line, Stage, scans
 
 A_SECOND = 100
@@ -53,7 +53,7 @@ class Peer:
 
 
 class Load(NamedTuple):
-    """What all processes of a daemon needed while it was fed: percent of one core, MiB."""
+    """What all processes of a daemon needed while it was fed: percent of one core, MiB that are in no file."""
 
     seconds: float
     cpu_percent: float
@@ -63,9 +63,10 @@ class Load(NamedTuple):
 
     def __str__(self) -> str:
         parts = ", ".join(f"{name} {share:.2f}" for name, share in self.parts_percent.items())
+        grown = self.mib_last - self.mib_first
         return (
-            f"processor {self.cpu_percent:.1f} % of one core: {parts};"
-            f" memory {self.mib_first:.1f} -> {self.mib_last:.1f} MiB in {self.seconds:.0f} s"
+            f"processor {self.cpu_percent:.1f} % of one core: {parts}; memory {grown:+.1f} MiB in"
+            f" {self.seconds:.0f} s"
         )
 
 
@@ -173,11 +174,17 @@ class World(Stage):
 def watched(world: World, seconds: float) -> Load:
     """Feed a daemon that runs."""
     pids = world.pids()
-    mib, before, parts = pss_mib(pids), used(pids), _parts(pids)
+    mib, before, parts = written_mib(pids), used(pids), _parts(pids)
     world.feed(seconds)
     spent, now = used(pids).since(before), _parts(pids)
     shares = {name: 100 * one.since(parts[name]).cpu_s / seconds for name, one in now.items()}
-    return Load(seconds, 100 * spent.cpu_s / seconds, shares, mib, pss_mib(pids))
+    return Load(seconds, 100 * spent.cpu_s / seconds, shares, mib, written_mib(pids))
+
+
+def written_mib(pids: list[int]) -> float:
+    """What the processes hold that is in no file. For growth: PSS falls and rises with other programs' sharing."""
+    lines = [line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 1024
 
 
 def bare_percent(world: World, seconds: float) -> float:

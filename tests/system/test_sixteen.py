@@ -103,7 +103,7 @@ def sixteen(folder: Path, seconds: float) -> tuple[Load, str]:
     replaced = ", ".join(f"{word} {after_s:.1f} s" for word, after_s in replaced_s.items())
     figures = (
         f"{load.cpu_percent:.1f} % of one core in {seconds:.0f} s (a bare loop on the same ptys: {bare:.1f} %);"
-        f" memory {load.mib_first:.1f} -> {load.mib_last:.1f} MiB;\n  {scans} scans booked and acknowledged,"
+        f" memory {load.mib_last - load.mib_first:+.1f} MiB;\n  {scans} scans booked and acknowledged,"
         f" {others} other readings counted, none missing; another driver after: {replaced}"
     )
     return load, figures
