@@ -61,7 +61,8 @@ def test_an_updated_driver_package_is_asked_anew(tmp_path: Path, monkeypatch: py
     path = tmp_path / "config.toml"
     path.write_text('[[device]]\nname = "door"\ndriver = "acme"\ngrip = 3\n')
     assert load(path).problems == ()
-    module.write_text(ACME.replace("grip: int", "hold: int"))
+    newer = f"{ACME}# an update\n"  # of another size: Python tells compiled modules apart by second and size
+    module.write_text(newer.replace("grip: int", "hold: int"))
 
     (problem,) = load(path).problems
 
