@@ -106,3 +106,22 @@ def test_the_worker_dies_with_a_daemon_that_is_killed(tmp_path):
     held.close()
 
     assert (was_running, still_running) == (True, False)
+
+
+def test_asking_every_minute_whether_a_night_was_made_writes_nothing(tmp_path: Path) -> None:
+    forecast = tmp_path / "forecast.db"
+    store = sqlite3.connect(forecast)
+    store.execute("PRAGMA journal_mode = wal")
+    store.execute("CREATE TABLE state (name, value)")
+    store.execute("INSERT INTO state VALUES ('made_us', '7')")
+    store.commit()
+    store.close()
+    assert [made_us(forecast), made_us(forecast)] == [7, 7]
+    for name in ("forecast.db-shm", "forecast.db-wal"):
+        (tmp_path / name).unlink(missing_ok=True)
+    made_us(forecast)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+    assert made_us(forecast) == 7
+
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
