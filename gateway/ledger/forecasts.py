@@ -144,7 +144,8 @@ def made_us(forecast_db: Path) -> int | None:
         return None
     with contextlib.suppress(FileNotFoundError):
         files.append(forecast_db.with_name(f"{forecast_db.name}-wal").stat())
-    return _made_us(forecast_db, tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in files))
+    written = tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in files if one.st_size)
+    return _made_us(forecast_db, written)
 
 
 @lru_cache(1)
