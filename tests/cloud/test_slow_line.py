@@ -90,7 +90,6 @@ def test_compressed_a_week_offline_is_a_matter_of_minutes_on_a_slow_line(
     office,  # noqa: F811
 ):
     """14,000 movements at 64 kbit/s in at most 15 minutes is 514 bytes a movement; plain JSON takes 700."""
-    office.start()
     with written(tmp_path) as shop:
         sell(shop, MOVEMENTS)
         pumps(tmp_path, slow_line.port, core, compress=True)
