@@ -58,7 +58,7 @@ class Face:
         self.hub = Hub(hint_address, self.ledger_changed)
         self.pairing = Pairing(settings.ledger.data_dir / "phones.json", time.time, time.monotonic)
         self.lan: Lan | None = None
-        self.seat = Seat(str(settings.path), self.hub.move, lambda: self.hub.pages)
+        self.seat = Seat(str(settings.path), self.hub)
         self._settings_seen = self._settings_kept()
         self.templates = Environment(
             loader=FileSystemLoader(TEMPLATES),

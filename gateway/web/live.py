@@ -31,6 +31,7 @@ class Hub:
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)  # the newest last
         self.version = 0
         self.pages = 0
+        self.opened = 0  # pages since the start: one that was left again at once was there as well
         self.closing = False
         self._hint_address = hint_address
         self._changed = changed  # did the ledger change since this was last asked
@@ -82,6 +83,7 @@ class Hub:
     async def stream(self, frame: Callable[[], dict[str, Any]]) -> AsyncIterator[bytes]:
         """Server-sent events: the whole frame at once, then again each time it came out differently."""
         self.pages += 1
+        self.opened += 1
         await self.move()  # wakes `look`
         last = None
         try:

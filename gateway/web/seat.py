@@ -8,8 +8,10 @@ import contextlib
 import json
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
+
+from gateway.web.live import Hub
 
 ROWS_KEPT = 20
 PAIR_S, WATCH_S, CARD_S = 60.0, 100.0, 90.0
@@ -20,12 +22,11 @@ ALONE_LOOKS_MAX = 4  # the page was left: a scanner that is tested counts again
 
 
 class Seat:
-    """`moved` wakes the open pages, `pages` counts them. What was heard stays until somebody listens again."""
+    """`hub` wakes the open pages and counts them. What was heard stays until somebody listens again."""
 
-    def __init__(self, config: str, moved: Callable[[], Awaitable[None]], pages: Callable[[], int]) -> None:
+    def __init__(self, config: str, hub: Hub) -> None:
         self._config = config
-        self._moved = moved
-        self._pages = pages
+        self._hub = hub
         self._leaving: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
@@ -68,11 +69,12 @@ class Seat:
 
     async def _stop_when_left(self, process: asyncio.subprocess.Process) -> None:
         """Who looked has gone. (A browser without scripts never says that it is there: its time runs out.)"""
-        was_seen, alone = False, 0
+        opened = self._hub.opened - self._hub.pages  # whoever is here now counts: the page of the button
+        alone = 0
         while self._process is process and alone < ALONE_LOOKS_MAX:
             await asyncio.sleep(LOOK_EVERY_S)
-            was_seen = was_seen or self._pages() > 0
-            alone = alone + 1 if was_seen and self._pages() == 0 else 0
+            was_seen = self._hub.opened > opened
+            alone = alone + 1 if was_seen and self._hub.pages == 0 else 0
         if self._process is process:
             await self.stop()
 
@@ -85,8 +87,8 @@ class Seat:
                     self.problem = row["problem"]
                 else:
                     self.rows.append({**row, "at_us": now_us()})
-                await self._moved()
+                await self._hub.move()
         finally:
             await process.wait()
             self._process = None
-            await self._moved()
+            await self._hub.move()

@@ -136,7 +136,7 @@ def answers(shop: RealShop) -> bool:
         return False
 
 
-def wait_for(question: Any, what: str, seconds: float = 15.0) -> Any:
+def wait_for(question: Any, what: str, seconds: float = 60.0) -> Any:
     deadline_s = time.monotonic() + seconds
     while time.monotonic() < deadline_s:
         if answer := question():

@@ -201,7 +201,7 @@ def test_a_scanner_counts_again_soon_after_its_test_was_left_half_way(browser: A
     page.get_by_role("button", name="Read the card").click()
     page.wait_for_selector("text=nothing that it reads is booked")
     page.close()
-    wait_for(lambda: "nothing that it reads is booked" not in own.page("/device/counter-1"), "it is over", 20)
+    wait_for(lambda: "nothing that it reads is booked" not in own.page("/device/counter-1"), "it is over", 60)
     prefix = "#" if 'prefix = "#"' in config(own) else ""  # when its card was read before
     own.scan(f"{prefix}{eggs}")
     wait_for(lambda: own.on_hand("eggs") == before - 1, "it counts")
