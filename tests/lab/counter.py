@@ -13,6 +13,7 @@ from gateway.ledger.writer import Writer
 from tests.lab.bench import settings, wait_for_devices
 from tests.lab.guest import CONFIG, Guest, GuestFailed, wait_until
 from tests.lab.scanners import SerialScanner, serial_device
+from tests.system.disk import unmounted
 from tests.system.shop import REPOSITORY, ean13
 
 ITEMS = 3_000
@@ -120,7 +121,7 @@ def items_in_ledger(disk: Path, folder: Path) -> set[int]:
         finally:
             writer.close()
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        unmounted(folder)
 
 
 def seconds_from_now(rng: random.Random, least: float, most: float) -> Callable[[], bool]:

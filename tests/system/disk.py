@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 EXT4_IOC_SHUTDOWN = 0x8004587D  # _IOR('X', 125, __u32), linux/ext4.h
 NO_LOG_FLUSH = 2  # EXT4_GOING_FLAGS_NOLOGFLUSH: from now on not one byte reaches the device
 DISK_MB = 32
+LET_GO_WITHIN_S = 120.0
 
 
 class Disk:
@@ -57,7 +59,7 @@ class Disk:
 
     def unmount(self) -> None:
         if self.device:
-            run("umount", str(self.folder))
+            unmounted(self.folder)
             run("losetup", "-d", self.device)
             self.device = ""
 
@@ -74,6 +76,17 @@ def small_tmpfs(folder: Path, size_mb: float) -> Iterator[Path]:
         yield folder
     finally:
         run("umount", "--lazy", str(folder))
+
+
+def unmounted(folder: Path) -> None:
+    """As soon as nobody holds it: the children of a killed daemon die a moment after it."""
+    deadline_s = time.monotonic() + LET_GO_WITHIN_S
+    while True:
+        done = subprocess.run(("umount", str(folder)), capture_output=True, text=True)
+        if done.returncode == 0:
+            return
+        assert time.monotonic() < deadline_s, f"{folder}: {done.stderr.strip()}"
+        time.sleep(0.05)
 
 
 def need_disks() -> None:

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.system.disk import unmounted
 from tests.system.shop import REPOSITORY
 
 SECTOR_BYTES = 512
@@ -57,8 +58,8 @@ class LoggedDisk:
             raise OSError(said or "the FUSE server died")
 
     def stop(self) -> list[Entry]:
-        subprocess.run(["umount", str(self._served)], check=True)  # the server ends with its connection
-        self._server.wait(20)
+        unmounted(self._served)  # the server ends with its connection
+        self._server.wait(120)
         return [Entry(*one) for one in pickle.loads(self._log.read_bytes())]
 
 

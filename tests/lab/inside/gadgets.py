@@ -4,7 +4,6 @@ Each has two ends in this guest: /dev/hidgN, where reports are written as the de
 host's own driver shows what was typed.
 """
 
-import fcntl
 import os
 import random
 import select
@@ -20,7 +19,6 @@ REPORT_DESCRIPTOR = bytes.fromhex(  # the boot keyboard of the HID specification
     "05010906a101050719e029e71500250175019508810295017508810395057501050819012905910295017503910395067508"
     "150025650507190029658100c0"
 )
-EVIOCGRAB = 0x40044590
 KEYBOARD = "/dev/input/by-id/usb-Lab_{}_{}-event-kbd"
 ANSWER_WITHIN_S = 20.0
 BETWEEN_REPORTS_S = (
@@ -54,7 +52,11 @@ def make() -> None:
 
 
 class Till:
-    """What the till's own keyboard driver shows, as whole codes in its layout."""
+    """What the till's own keyboard driver shows, as whole codes in its layout.
+
+    A process of its own takes the events, before all others: the kernel keeps 64 of them for a reader, which is one
+    code, and what comes then is dropped. A till is never too late for its keyboard; this one shares a processor.
+    """
 
     def __init__(self, layout: str) -> None:
         from drivers.hid_scanner import HidScannerConfig, HidScannerDecoder
@@ -62,9 +64,11 @@ class Till:
         self.codes: list[str] = []
         self.got = threading.Condition()
         self._decoder = HidScannerDecoder(HidScannerConfig(layout=layout, terminator="enter"))
-        self._fd = os.open(KEYBOARD.format("Till", "SN0"), os.O_RDONLY)
-        fcntl.ioctl(self._fd, EVIOCGRAB, 1)
-        self._stop = threading.Event()
+        program = [sys.executable, "/lab/till_keyboard.py", KEYBOARD.format("Till", "SN0")]
+        self._keyboard = subprocess.Popen(program, stdout=subprocess.PIPE, bufsize=0)
+        assert self._keyboard.stdout is not None
+        self._events = self._keyboard.stdout.fileno()
+        os.read(self._events, 1)  # it has the keyboard
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
 
@@ -73,15 +77,17 @@ class Till:
             return self.got.wait_for(lambda: len(self.codes) >= count, timeout_s)
 
     def close(self) -> None:
-        self._stop.set()
+        self._keyboard.kill()
+        self._keyboard.wait()
         self._thread.join()
-        os.close(self._fd)
+        os.close(self._events)
 
     def _read(self) -> None:
-        """Before all others: the kernel keeps 64 events for a reader, and a till is never too late for its keyboard."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), -15)
-        while not self._stop.is_set():
-            typed = os.read(self._fd, 4096) if select.select([self._fd], [], [], 0.5)[0] else b""
+        while True:
+            waits = select.select([self._events], [], [], 0.5)[0]
+            typed = os.read(self._events, 65_536) if waits else b""
+            if waits and not typed:
+                return
             now_s = time.monotonic()
             for reading in self._decoder.feed(typed, now_s) if typed else self._decoder.idle(now_s):
                 with self.got:
