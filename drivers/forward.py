@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -26,11 +26,13 @@ from drivers.transports import FdTransport, SerialTransport
 
 WAITING_SCANS_MAX = 1_024
 STALE_AFTER_S = 2.0  # a scan that could not be typed by then is not typed: the customer is gone
+FINISH_WITHIN_S = 10.0  # half a code waits in the till's line: its other half may come later than a new scan
 REOPEN_FIRST_S, REOPEN_MAX_S = 0.1, 1.0
 LOOK_S = 1.0  # how often an idle line is looked at: is the till still there?
 SHOWN_FOR_S = 600.0  # how long the device's card speaks of scans that the till did not get
 LEAVE_WITHIN_S = 0.5
 BAUD = 9600
+CUT_OFF = "a code was cut off there: clear its line before the next scan"
 BOOKED = ("ok", "low", "negative", "unknown", "expired")  # outcomes after which the till gets the scan
 SERIAL_ENDS = {"enter": "\r", "tab": "\t", "none": "", "crlf": "\r\n", "lf": "\n"}
 
@@ -63,11 +65,12 @@ class Till:
         self._typist: Typist | None = None
         self._record = Record(folder / f"{device}.typed" if folder and forward.when != "off" else None)
         self._uncounted = self._record.uncounted
-        self._untyped = self._record.untyped
+        cut = self._record.cut if forward.to.startswith("hidg:") else None
+        self._untyped = self._record.untyped - (cut is not None)
         self._news: list[Outcome] = []
         if forward.when == "off":
             return
-        self._typist = Typist(encoder(forward), opener(forward), self._record)
+        self._typist = Typist(encoder(forward), opener(forward), self._record, cut)
 
     def read(self, scan: Scan) -> None:
         """A code was read: nobody knows yet what will become of it."""
@@ -142,12 +145,15 @@ class Typist:
     def __init__(
         self,
         encode: Callable[[str], list[bytes]],
-        open_line: Callable[[], FdTransport],
+        open_line: Callable[[bool], FdTransport],
         record: "Record",
+        cut: "Cut | None" = None,
     ) -> None:
+        """`open_line` is told whether a code goes on where a kill cut it; `cut` is that code."""
         self._encode = encode
         self._open_line = open_line
         self._record = record
+        self._cut = cut
         self._waiting: queue.Queue[tuple[str, float]] = queue.Queue(WAITING_SCANS_MAX)
         self._line: FdTransport | None = None
         self._reopen_s = REOPEN_FIRST_S
@@ -181,39 +187,58 @@ class Typist:
         return lost
 
     def _run(self) -> None:
+        if self._cut is not None:
+            self._finish(self._cut)
         while True:
             try:
                 text, given_s = self._waiting.get(timeout=LOOK_S if self._line else self._reopen_s)
             except queue.Empty:
                 self._look()
                 continue
-            while not self._typed(text):
-                left_s = given_s + STALE_AFTER_S - time.monotonic()
-                if left_s <= 0:
-                    self._lose(self._gone)
-                    break
-                time.sleep(min(left_s, self._reopen_s))
+            self._type_by(given_s + STALE_AFTER_S, text)
 
-    def _typed(self, text: str) -> bool:
+    def _finish(self, cut: "Cut") -> None:
+        until_s = cut.begun_s + FINISH_WITHIN_S
+        if time.monotonic() < until_s:
+            self._type_by(until_s, cut.text, cut)
+        else:
+            self._record.ended()
+            self._lose(CUT_OFF)
+
+    def _type_by(self, until_s: float, text: str, cut: "Cut | None" = None) -> None:
+        """Try until then, and give up aloud. `cut`: an earlier run was killed in the middle of it."""
+        while not self._typed(text, cut):
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                self._record.ended()
+                self._lose(CUT_OFF if cut else self._gone)
+                return
+            time.sleep(min(left_s, self._reopen_s))
+
+    def _typed(self, text: str, cut: "Cut | None") -> bool:
         """Type it, or find out that it can never be typed; False: try again."""
         try:
             parts = self._encode(text)
         except ValueError as error:
             self._lose(str(error))
             return True
-        line = self._line or self._opened()
+        line = self._line or self._opened(goes_on=cut is not None)
         if line is None:
             return False
-        begun = False
+        first = at = cut.part if cut else 0
+        if cut is None:
+            self._record.begin(text)
         try:
-            for part in parts:
-                line.write(part)
-                begun = True
+            for at in range(first, len(parts)):
+                self._record.at(at)
+                line.write(parts[at])
         except DeviceGone as error:
             self._close(str(error))
-            if begun:
-                self._lose("a code was cut off there: clear its line before the next scan")
-            return begun
+            if at > first:
+                self._record.ended()
+                self._lose(CUT_OFF)
+            return at > first
+        self._record.ended()
         self._record.typed()
         self.counts["forwarded"] += 1
         return True
@@ -227,9 +252,9 @@ class Typist:
         if poll.poll(0):
             self._close("unplugged")
 
-    def _opened(self) -> FdTransport | None:
+    def _opened(self, goes_on: bool = False) -> FdTransport | None:
         try:
-            self._line = self._open_line()
+            self._line = self._open_line(goes_on)
         except (DeviceGone, ConfigError) as error:
             self._gone = str(error)
             self._reopen_s = min(2 * self._reopen_s, REOPEN_MAX_S)
@@ -253,11 +278,21 @@ class Typist:
         self.counts["not_forwarded"] += 1
 
 
+class Cut(NamedTuple):
+    """A code in whose middle a run was killed. `part` of it may have been written, those before it were."""
+
+    text: str
+    part: int
+    begun_s: float  # time.monotonic(), which is the same for the life of the box
+
+
 class Record:
-    """Three counts in a memory map, for the life of the box: what the next run must know after a kill."""
+    """Three counts and the code under way, in a memory map for the life of the box: what the next run must know."""
 
     HANDED, TYPED, ANSWERED = 0, 8, 16  # to the typist; or given up; by the core
-    BYTES = 24
+    PART, BEGUN_US, LENGTH, TEXT = 24, 32, 40, 48  # of the code that is being typed; no length: none
+    TEXT_BYTES_MAX = 512  # of a longer one only the counts are kept
+    BYTES = TEXT + TEXT_BYTES_MAX
 
     def __init__(self, path: Path | None) -> None:
         self._map: mmap.mmap | bytearray = bytearray(self.BYTES)
@@ -267,6 +302,31 @@ class Record:
             os.ftruncate(fd, self.BYTES)
             self._map = mmap.mmap(fd, self.BYTES)
             os.close(fd)
+
+    @property
+    def cut(self) -> Cut | None:
+        """The code that was under way when the last run was killed, if it was kept."""
+        length = self._get(self.LENGTH)
+        if not 0 < length <= self.TEXT_BYTES_MAX or not self.untyped:
+            return None
+        text = bytes(self._map[self.TEXT : self.TEXT + length]).decode(errors="replace")
+        return Cut(text, self._get(self.PART), self._get(self.BEGUN_US) / 1e6)
+
+    def begin(self, text: str) -> None:
+        """The length is written last: until then there is none under way."""
+        kept = text.encode()
+        self._put(self.LENGTH, 0)
+        self._put(self.BEGUN_US, int(time.monotonic() * 1e6))
+        if len(kept) <= self.TEXT_BYTES_MAX:
+            self._map[self.TEXT : self.TEXT + len(kept)] = kept
+            self._put(self.PART, 0)
+            self._put(self.LENGTH, len(kept))
+
+    def at(self, part: int) -> None:
+        self._put(self.PART, part)
+
+    def ended(self) -> None:
+        self._put(self.LENGTH, 0)
 
     @property
     def untyped(self) -> int:
@@ -307,22 +367,28 @@ def encoder(forward: Forward) -> Callable[[str], list[bytes]]:
     return lambda text: list(written(strokes(text, forward.layout, forward.terminator)))
 
 
-def opener(forward: Forward) -> Callable[[], FdTransport]:
+def opener(forward: Forward) -> Callable[[bool], FdTransport]:
     """How the line to the till is opened, again and again. It raises DeviceGone."""
     kind, _, where = forward.to.partition(":")
     if kind == "serial":
         port, _, baud = where.partition("@")
-        return lambda: SerialTransport(port, int(baud or BAUD))
+        return lambda _: SerialTransport(port, int(baud or BAUD))
     if kind == "hidg":
-        return lambda: Gadget(where)
-    return Uinput
+        return lambda goes_on: Gadget(where, goes_on)
+    return lambda _: Uinput()
 
 
 class Gadget(FdTransport):
-    """The USB device port as a keyboard. Without a host behind it, opening or writing fails."""
+    """The USB device port as a keyboard. Without a host behind it, opening or writing fails.
 
-    def __init__(self, path: str) -> None:
+    `goes_on`: where a kill cut a code. The key that was going down then is written once more, and the till sees it
+    once: a report says which keys are down, not which went down. So nothing may be let go of before.
+    """
+
+    def __init__(self, path: str, goes_on: bool = False) -> None:
         super().__init__(_opened(path), path)
+        if goes_on:
+            return
         try:
             self.write(bytes(8))  # a key that a killed run left down would repeat for ever
         except DeviceGone:

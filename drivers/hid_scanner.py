@@ -7,23 +7,19 @@ A code ends with Enter or Tab, a text of its own, or silence. Half a code is nev
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from struct import Struct
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
 from drivers.contract import AnyReading, Decoder, Transport, garbled
 from drivers.guard import Guard
+from drivers.input_events import DOWN, EV_KEY, EV_SYN, RECORD, SYN_DROPPED, SYN_REPORT, UP
 from drivers.keyboard_layouts import ALTGR, CAPS, KEYPAD, SHIFT, keymap
 from drivers.scanned import TEXT_BYTES_MAX, scan_of
 
 UNENDED_CHARS_MIN = 4  # silence makes a scan of a text only from this length on
-RECORD = Struct("<qqHHi")  # struct input_event on a 64-bit kernel: seconds, microseconds, type, code, value
 BOOT_REPORT_BYTES = 8
 
-EV_SYN, EV_KEY = 0, 1
-SYN_REPORT, SYN_DROPPED = 0, 3
-UP, DOWN = 0, 1  # 2 is autorepeat: a key that hangs types no barcode
 ENTERS = (28, 96)  # and the keypad's
 TAB, SPACE, F8, RIGHT_BRACKET, CAPS_LOCK = 15, 57, 66, 27, 58
 SHIFTS, CTRLS, ALT, ALT_GR = (42, 54), (29, 97), 56, 100
@@ -231,7 +227,7 @@ class HidScannerDecoder:
 
     def _drop(self, at_us: int) -> None:
         """The kernel's buffer overran: keys are missing here, and some modifiers may be up by now."""
-        self._problem = "the kernel's buffer overran: keys were lost in the middle of a code"
+        self._problem = "keys were lost in the middle of a code: nobody read them in time"
         self._lost_us = at_us
         self._skip_to_report = True
         self._modifiers.clear()

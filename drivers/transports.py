@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from drivers.contract import ConfigError, DeviceGone
+from drivers.input_events import EV_SYN, RECORD, SYN_DROPPED, SYN_REPORT
 
 READ_BYTES_MAX = 65_536
 EVIOCGRAB = 0x40044590  # _IOW('E', 0x90, int): this process alone hears the keyboard
 CONNECT_TIMEOUT_S = 5.0
+SILENCE_S = 0.1  # keys of one code come faster than that
 WRITE_WITHIN_S = 5.0  # a full buffer of 4 KiB drains in that time at 9600 baud
 
 
@@ -95,11 +97,19 @@ class SerialTransport(FdTransport):
 
 
 class EvdevTransport(FdTransport):
-    """The raw records of an input device, grabbed so that a shop's barcodes never reach a console login."""
+    """The raw records of an input device, grabbed so that a shop's barcodes never reach a console login.
+
+    A key right after the opening may be in the middle of a code whose beginning nobody read (a driver that was killed
+    and came back), and the rest of a code can look like another one: so it is told as keys that were lost.
+    """
 
     def __init__(self, path: str, *, grab: bool = True) -> None:
         super().__init__(_open(path, os.O_RDONLY), path)
-        if not grab or not stat.S_ISCHR(os.fstat(self._fd).st_mode):  # a pipe has no other listeners
+        is_device = stat.S_ISCHR(
+            os.fstat(self._fd).st_mode
+        )  # a pipe has no other listeners, and keeps what was sent
+        self._opened_s: float | None = time.time() if is_device else None
+        if not (grab and is_device):
             return
         try:
             fcntl.ioctl(self._fd, EVIOCGRAB, 1)
@@ -108,6 +118,17 @@ class EvdevTransport(FdTransport):
             raise DeviceGone(
                 f"{path} is held by another program: stop it, or set grab = false and accept double typing"
             ) from error
+
+    def read(self, timeout_s: float) -> bytes:
+        chunk = super().read(timeout_s)
+        if self._opened_s is None or len(chunk) < RECORD.size:
+            return chunk
+        opened_s, self._opened_s = self._opened_s, None
+        seconds, microseconds, *_ = RECORD.unpack_from(chunk)
+        if seconds + microseconds / 1e6 - opened_s > SILENCE_S:
+            return chunk
+        lost = (RECORD.pack(seconds, microseconds, EV_SYN, code, 0) for code in (SYN_DROPPED, SYN_REPORT))
+        return b"".join(lost) + chunk
 
 
 class HidrawTransport(FdTransport):

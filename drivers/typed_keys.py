@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from drivers.hid_scanner import EV_KEY, EV_SYN, RECORD, SYN_REPORT, USAGE_A, USAGE_KEYS, USAGE_MODIFIERS
+from drivers.hid_scanner import USAGE_A, USAGE_KEYS, USAGE_MODIFIERS
+from drivers.input_events import EV_KEY, EV_SYN, RECORD, SYN_REPORT
 from drivers.keyboard_layouts import LAYOUTS, NOTHING, POSITIONS
 
 ENTER, TAB, SPACE, RIGHT_BRACKET = 28, 15, 57, 27  # Linux key codes

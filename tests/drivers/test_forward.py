@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from drivers.contract import Scan
+from drivers.contract import Outcome, Scan
+from drivers.forward import FINISH_WITHIN_S, Forward, Record, Till, encoder
 from drivers.hid_scanner import HidScannerConfig, HidScannerDecoder
 from drivers.keyboard_layouts import LAYOUTS
 from drivers.typed_keys import CannotType, boot_reports, input_records, strokes
@@ -376,3 +377,55 @@ def test_a_mistake_about_the_till_is_told_with_its_place(
 
     assert (problem.line, problem.column) == place
     assert said in problem.text
+
+
+def test_a_code_that_a_kill_cut_is_typed_to_its_end_before_the_next_and_no_key_twice(tmp_path: Path) -> None:
+    """Each report in turn is the last that the killed run wrote; it may have been noted before it was written."""
+    code = "5901234123457"
+    forward = Forward("at-once", f"hidg:{tmp_path}/hidg0")
+    parts = encoder(forward)(code)
+    for written, noted in [(at, at + ahead) for at in range(1, len(parts) + 1) for ahead in (-1, 0)][:-1]:
+        till = KeyboardTill(tmp_path, "us")
+        line = os.open(till.path, os.O_WRONLY)
+        os.write(line, b"".join(parts[:written]))
+        os.close(line)
+        record = Record(tmp_path / "door.typed")
+        record.handed()
+        record.begin(code)
+        record.at(noted)
+
+        again = Till(forward, tmp_path, "door")
+        again.read(Scan("4006381333931"))
+        within(60, lambda: len(till.read()) == 2, "both codes")  # noqa: B023
+
+        assert till.read() == [code, "4006381333931"], (written, noted)
+        assert again.news() == []
+        within(60, lambda: again.counts["forwarded"] == 2)  # noqa: B023
+        till.unplug()
+        (tmp_path / "door.typed").unlink()
+
+
+def test_a_code_that_was_cut_long_ago_is_not_typed_on_and_this_is_said(tmp_path: Path) -> None:
+    till = KeyboardTill(tmp_path, "us")
+    forward = Forward("at-once", till.far)
+    record = Record(tmp_path / "door.typed")
+    record.handed()
+    record.begin("5901234123457")
+    record.at(9)
+    began_us = int((time.monotonic() - FINISH_WITHIN_S) * 1e6)
+    record._put(Record.BEGUN_US, began_us)
+
+    again = Till(forward, tmp_path, "door")
+    news = within_news(again)
+    again.read(Scan("4006381333931"))
+    within(60, lambda: till.read() == ["4006381333931"])
+
+    assert [one.text for one in news] == ["1 scan may not have reached the till; check the last"]
+    assert "a code was cut off there: clear its line" in again.trouble
+
+
+def within_news(till: Till) -> list[Outcome]:
+    """What is said, as soon as something is."""
+    said: list[Outcome] = []
+    within(60, lambda: said.extend(till.news()) or said)  # type: ignore[func-returns-value]
+    return said

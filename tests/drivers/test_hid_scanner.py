@@ -1,15 +1,19 @@
 """Keyboard scanners: what is a scan, what is not, and what it costs."""
 
+import os
 import random
 import re
 import struct
+import time
 import timeit
+import tty
 
 import pytest
 
 from drivers.contract import AnyReading, Garbled, Health, Scan
 from drivers.guard import SCANS_MAX
 from drivers.hid_scanner import HidScannerConfig, HidScannerDecoder
+from drivers.transports import EvdevTransport
 from tests.drivers.recordings import FIXTURES
 
 RECORD = struct.Struct("<qqHHi")
@@ -188,3 +192,40 @@ def test_a_scan_costs_at_most_four_times_the_unpacking_of_its_records(
         print(f"\na wedge scan: {sorted(ratios)[3]:.2f} x struct.iter_unpack over the same 84 records")
 
     assert sorted(ratios)[3] <= 4.0
+
+
+def test_a_driver_that_starts_in_the_middle_of_a_code_says_that_keys_were_lost_and_reads_the_next_one() -> (
+    None
+):
+    keyboard, far = os.openpty()
+    tty.setraw(far)
+    line = EvdevTransport(os.ttyname(far), grab=False)
+    now_us = int(time.time() * 1e6)
+    scanner = decoder()
+
+    rest_of_a_code = typed("96385074\n", at_us=now_us)[0]  # by itself an EAN-8 with the right check digit
+    os.write(keyboard, rest_of_a_code)
+    readings = scanner.feed(line.read(60.0), 1.0)
+    os.write(keyboard, typed("5901234123457\n", at_us=now_us + 50_000)[0])
+    readings += scanner.feed(line.read(60.0), 1.1)
+    line.close()
+    os.close(far)
+    os.close(keyboard)
+
+    lost = Garbled("keys were lost in the middle of a code: nobody read them in time")
+    assert readings == [lost, Scan("5901234123457")]
+
+
+def test_the_first_code_counts_when_it_began_after_the_driver_had_listened() -> None:
+    keyboard, far = os.openpty()
+    tty.setraw(far)
+    line = EvdevTransport(os.ttyname(far), grab=False)
+    a_second_later_us = int(time.time() * 1e6) + 1_000_000
+    os.write(keyboard, typed("5901234123457\n", at_us=a_second_later_us)[0])
+
+    readings = decoder().feed(line.read(60.0), 1.0)
+    line.close()
+    os.close(far)
+    os.close(keyboard)
+
+    assert readings == [Scan("5901234123457")]

@@ -10,6 +10,7 @@ from tests.lab.scenarios import (
     power_cuts,
     replug,
     serial_line,
+    till_kills,
     wedge_scan,
     write_log,
 )
@@ -22,6 +23,7 @@ SCENARIOS: dict[str, ModuleType] = {
     "equal_scanners": equal_scanners,
     "bad_usb": bad_usb,
     "pass_through": pass_through,
+    "till_kills": till_kills,
     "power_cuts": power_cuts,
     "write_log": write_log,
 }
