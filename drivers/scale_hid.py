@@ -8,7 +8,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
-from drivers.contract import AnyReading, ConfigError, Decoder, Transport, Weight, garbled
+from drivers.contract import AnyReading, ConfigError, Decoder, DeviceGone, Transport, Weight, garbled
 from drivers.hid_descriptor import descriptor_of, input_report_bytes
 from drivers.weighed import scaled
 
@@ -52,7 +52,11 @@ class HidScaleDriver:
         if length != config.report_bytes:
             raise ConfigError(f"{config.path} sends reports of {length} bytes: set report_bytes = {length}")
         transport = HidrawTransport(config.path)
-        transport.read(FIRST_REPORT_S)  # the first one may be from before: some scales keep their last weight
+        try:
+            transport.read(FIRST_REPORT_S)  # it may be from before: some scales keep their last weight
+        except DeviceGone:
+            transport.close()  # unplugged meanwhile: nobody else would let go of it
+            raise
         return transport
 
     def decoder(self, config: HidScaleConfig) -> Decoder:

@@ -1,6 +1,8 @@
 """Scales as they talk: a driver's own process against a peer on a pty, the cable pulled twenty times."""
 
+import fcntl
 import os
+import termios
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
@@ -11,7 +13,7 @@ import pytest
 from mtsics.core.state import ScaleConfig, ScaleState
 from mtsics.protocol.engine import MTSICSEngine
 
-from drivers.contract import Weight
+from drivers.contract import DeviceGone, Weight
 from drivers.loading import load
 from drivers.scale_toledo8217 import PROBE, PROBE_END
 from gateway.options import configured
@@ -218,15 +220,29 @@ def test_the_first_report_of_a_usb_scale_is_an_old_one_and_skipped(tmp_path: Pat
         with fifo.open("wb", buffering=0) as end:
             for report in reports:
                 end.write(report)
-                sleep(0.3)
+                while any(fcntl.ioctl(end, termios.FIONREAD, bytes(4))):  # until it was read
+                    sleep(0.01)
 
     thread = threading.Thread(target=scale)
     thread.start()
     loaded = load("scale_hid")
     config = configured(loaded, {"path": str(fifo)})
     transport = loaded.open(config)  # type: ignore[union-attr]
-    first_kept = transport.read(2.0)
+    first_kept = transport.read(60.0)
     transport.close()
     thread.join()
 
     assert first_kept == reports[1]
+
+
+def test_a_usb_scale_that_goes_while_it_is_opened_leaves_no_descriptor_behind(tmp_path: Path) -> None:
+    (tmp_path / "hidraw").write_bytes(b"")  # it opens, and there is nothing to read
+    loaded = load("scale_hid")
+    config = configured(loaded, {"path": str(tmp_path / "hidraw")})
+    open_before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    for _ in range(20):
+        with pytest.raises(DeviceGone, match="closed by the other side"):
+            loaded.open(config)  # type: ignore[union-attr]
+
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == open_before
