@@ -1,18 +1,25 @@
-"""Is the line set wrongly? What unreadable bytes say about baud rate and parity, with the remedy."""
+"""Is the line set wrongly? What unreadable bytes say about baud rate, parity and protocol, with the remedy."""
 
 from drivers.contract import AnyReading, Health
 
 BAD_READS_BEFORE_DOUBT = 3
 EVIDENCE_BYTES_MAX = 256
+TEXT_BYTES_MIN = 8  # at a wrong speed as many are all text by chance once in 1,800 times
+TEXT = frozenset(b"\x02\x03\r\n\x1d") | frozenset(range(0x20, 0x7F))
+OTHER_PROTOCOL = "choose the driver of what it speaks: storekeeper driver list"
 
 
 class LineDoubt:
     """Counts bad reads since the last good one; speaks once, and again only after a good one."""
 
-    def __init__(self, baud: int, bit_7_is_parity: bool = False) -> None:
-        """`bit_7_is_parity`: the decoder takes bit 7 off by itself, so parity is no reason for bad reads."""
+    def __init__(self, baud: int, bit_7_is_parity: bool = False, if_readable: str = OTHER_PROTOCOL) -> None:
+        """`bit_7_is_parity`: the decoder takes bit 7 off by itself, so parity is no reason for bad reads.
+
+        `if_readable`: what to do when it is plain text that makes no sense, since then the speed is right.
+        """
         self._baud = baud
         self._bit_7_is_parity = bit_7_is_parity
+        self._if_readable = if_readable
         self._bad_reads = 0
         self._evidence = b""
 
@@ -40,12 +47,23 @@ class LineDoubt:
                 ' set parity = "even" (or "odd") and bytesize = 7  [SK-D04]',
                 raw_hex=evidence,
             )
+        if not self._bit_7_is_parity and looks_like_text(raw):
+            return Health(
+                status="protocol_suspect",
+                error=f"readable at {self._baud} baud, and not what this driver reads: {self._if_readable}  [SK-D04]",
+                raw_hex=evidence,
+            )
         return Health(
             status="baud_suspect",
             error=f"nothing readable at {self._baud} baud: set baud to what the label or the manual of the"
             " device says; 9600, 2400, 4800, 19200 and 115200 are usual  [SK-D04]",
             raw_hex=evidence,
         )
+
+
+def looks_like_text(raw: bytes) -> bool:
+    """True for printable characters and line ends only, and enough of them to be no chance."""
+    return len(raw) >= TEXT_BYTES_MIN and TEXT.issuperset(raw)
 
 
 def looks_like_parity(raw: bytes) -> bool:
@@ -55,7 +73,7 @@ def looks_like_parity(raw: bytes) -> bool:
     """
     if not any(byte & 0x80 for byte in raw):
         return False
-    if any(not 0x20 <= byte & 0x7F < 0x7F and byte & 0x7F not in b"\x02\x03\r\n\x1d" for byte in raw):
+    if not TEXT.issuperset(byte & 0x7F for byte in raw):
         return False
     ones_are_odd = {byte.bit_count() & 1 for byte in raw}
     return len(ones_are_odd) == 1

@@ -19,6 +19,7 @@ LINE = re.compile(rb"[+-]?\d{1,8}")
 LINE_BYTES_MAX = 32
 COUNTS_MIN, COUNTS_MAX = -0x800000, 0x7FFFFF
 HALF_LINE_S, SILENT_S = 0.5, 2.0
+RAW_COUNTS = "let the board print raw counts, one whole number a line, and no weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Hx711LineDecoder:
 
     def __init__(self, cell: LoadCell, baud: int) -> None:
         self._filter = LoadCellFilter(cell)
-        self._doubt = LineDoubt(baud)
+        self._doubt = LineDoubt(baud, if_readable=RAW_COUNTS)
         self._pending = b""
         self._last_s: float | None = None
         self._is_silent = False

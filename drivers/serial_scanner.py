@@ -14,6 +14,7 @@ from drivers.line_doubt import LineDoubt
 from drivers.scanned import ALLOWED, TEXT_BYTES_MAX, scan_of
 
 STX, ETX = b"\x02", b"\x03"
+NO_END = 'its codes have no end: scan "suffix CR" (or "add Enter") in the manual of the scanner'
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class SerialScannerDecoder:
         self._no_read = config.no_read.encode()
         self._pending = b""
         self._last_s = 0.0
-        self._doubt = LineDoubt(config.baud)
+        self._doubt = LineDoubt(config.baud, if_readable=NO_END)
 
     def feed(self, chunk: bytes, now_s: float) -> list[AnyReading]:
         self._last_s = now_s

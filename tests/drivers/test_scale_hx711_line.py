@@ -48,6 +48,16 @@ def test_noise_names_the_baud_rate_as_the_suspect():
     assert [one.status for one in readings if isinstance(one, Health)] == ["baud_suspect"]
 
 
+def test_a_board_that_prints_weights_is_told_to_print_counts():
+    readings = decoder().feed(b"12.5 g\n12.6 g\n12.5 g\n", 0.0)
+
+    (doubt,) = [one for one in readings if isinstance(one, Health)]
+    assert (doubt.status, "let the board print raw counts" in (doubt.error or "")) == (
+        "protocol_suspect",
+        True,
+    )
+
+
 def test_half_a_line_at_the_unplug_is_no_weight():
     board = decoder()
     board.feed(b"-252", 1.0)

@@ -70,3 +70,18 @@ def test_one_good_code_ends_the_doubt() -> None:
     readings = scanner.feed(b"\x01\r\x01\r96385074\r\x01\r\x01\r", 0.0)
 
     assert not [one for one in readings if isinstance(one, Health)]
+
+
+def test_codes_that_never_end_are_told_from_a_wrong_speed_and_named_once() -> None:
+    scanner = decoder()
+
+    readings = []
+    for at_s in (1.0, 3.0, 5.0, 7.0):
+        scanner.feed(b"4006381333931", at_s)
+        readings += scanner.idle(at_s + 0.5)
+
+    doubts = [one for one in readings if isinstance(one, Health)]
+    assert [doubt.error for doubt in doubts] == [
+        'readable at 9600 baud, and not what this driver reads: its codes have no end: scan "suffix CR"'
+        ' (or "add Enter") in the manual of the scanner  [SK-D04]'
+    ]
