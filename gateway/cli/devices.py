@@ -10,8 +10,10 @@ from gateway.cli.device_setup import add, confirm, free, ignore, pair, sound
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator
 
     from gateway.config import Settings
+    from gateway.listening import Piece
     from gateway.stock.check_card import Verdict
 
 
@@ -142,17 +144,25 @@ def monitor(name: str | None, seconds: float, raw: bool, config: Path | None) ->
 
 
 def _raw(settings: "Settings", name: str, seconds: float) -> None:
+    import time
+
+    from gateway.listening import shown, told
+
+    for piece in _invited(f"Use {name} ... (Ctrl-C ends)", _tapped_for(settings, name, seconds)):
+        if piece.data or piece.readings:
+            read = "; ".join(told(reading) for reading in piece.readings)
+            click.echo(f"{time.strftime('%H:%M:%S')}  {shown(piece.data):<50}  {read}".rstrip())
+
+
+def _tapped_for(settings: "Settings", name: str, seconds: float) -> "Iterator[Piece]":
     """Again and again, for a driver shows itself for a limited time only."""
     import time
 
-    from gateway.listening import TAP_S, shown, tapped, told
+    from gateway.listening import TAP_S, tapped
 
     until_s = time.monotonic() + seconds
     while (left_s := until_s - time.monotonic()) > 0:
-        for piece in tapped(settings, name, min(left_s, TAP_S), aside=False):
-            if piece.data or piece.readings:
-                read = "; ".join(told(reading) for reading in piece.readings)
-                click.echo(f"{time.strftime('%H:%M:%S')}  {shown(piece.data):<50}  {read}".rstrip())
+        yield from tapped(settings, name, min(left_s, TAP_S), aside=False)
 
 
 @devices.command(epilog=examples("storekeeper devices test", "storekeeper devices test counter --seconds 10"))
@@ -237,16 +247,24 @@ def _listened(name: str, seconds: float, config: Path | None) -> "Verdict":
     settings = load(find(config)).settings
     device = named(settings, name)
     chosen, options = made(device)
-    click.echo("Scan the two long codes, then the square one ...", err=True)
     if (run_dir(settings) / "bus").exists():
         pieces = tapped(settings, name, seconds, aside=True)
     else:
         pieces = pieces_of(device, chosen, options, seconds)
     said = judge([])
-    for found, verdict in verdicts(device, pieces):
+    invited = _invited("Scan the two long codes, then the square one ...", pieces)
+    for found, verdict in verdicts(device, invited):
         said = verdict
         click.echo(f"{len(found)}: {next(iter(found[-1].texts.values()), 'not read')!r}", err=True)
     return said
+
+
+def _invited(words: str, pieces: "Iterator[Piece]") -> "Iterator[Piece]":
+    """The words are said once the device is listened to: who reads them may scan."""
+    for first in pieces:
+        click.echo(words, err=True)
+        yield first
+        yield from pieces
 
 
 def _told(verdict: "Verdict") -> list[str]:

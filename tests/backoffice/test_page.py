@@ -58,14 +58,14 @@ def page(tmp_path, database):
         eventually(answers, "the page answers")
         yield f"http://127.0.0.1:{port}"
         server.terminate()
-        assert server.wait(10) == 0
+        assert server.wait(120) == 0
     finally:
         server.kill()
         server.wait()
 
 
 def get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=120) as answer:
         return answer.read().decode()
 
 

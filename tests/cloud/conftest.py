@@ -91,7 +91,7 @@ class PumpProcess:
         """SIGTERM; how long it took, in seconds."""
         began_s = time.monotonic()
         self.process.terminate()
-        self.process.join(10)
+        self.process.join(60)
         assert self.process.exitcode == 0
         return time.monotonic() - began_s
 
@@ -116,7 +116,7 @@ def pumps():
         yield start
 
 
-def eventually(condition, what: str, timeout_s: float = 45.0) -> None:
+def eventually(condition, what: str, timeout_s: float = 180.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"

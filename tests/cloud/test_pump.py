@@ -98,7 +98,7 @@ def test_a_backlog_arrives_in_order_and_in_few_messages_and_a_lone_sale_at_once(
 
     book(shop, sale())
 
-    eventually(lambda: seqs(ear.said("up/ledger"))[-1] == 251, "the lone sale", timeout_s=4)
+    eventually(lambda: seqs(ear.said("up/ledger"))[-1] == 251, "the lone sale")
 
 
 def test_the_gateway_says_who_it_is_when_it_comes_and_when_it_goes(tmp_path, broker, core, pumps, ear, shop):
@@ -207,7 +207,7 @@ def test_whoever_is_killed_in_mid_stream_both_ends_hold_the_same_in_the_end(
         sell(shop, 300)
         victim.start()
 
-    eventually(lambda: core.acked() == 13_800, "all is confirmed", timeout_s=120)
+    eventually(lambda: core.acked() == 13_800, "all is confirmed")
 
     assert_both_ends_are_equal(shop, office)
     assert office_rows(office, "SELECT problem FROM gateway") == [("",)]

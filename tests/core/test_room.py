@@ -58,7 +58,7 @@ def test_a_nearly_full_disk_is_an_alert_in_the_ledger_of_a_running_shop(tmp_path
         def told():
             return shop.rows("SELECT subject, severity FROM alert WHERE kind = 'disk' AND state = 'open'")
 
-        shop.wait_until(told, "the notice", 15)
+        shop.wait_until(told, "the notice")
         assert told() == [("90", "warning")]
         shop.kill()
 

@@ -42,7 +42,7 @@ def hear_once(scanner):
     stop = threading.Event()
     ear = threading.Thread(target=scanner.hear, args=(stop,))
     ear.start()
-    deadline_s = time.monotonic() + 5
+    deadline_s = time.monotonic() + 120
     while not scanner.answers and time.monotonic() < deadline_s:
         time.sleep(0.01)
     stop.set()

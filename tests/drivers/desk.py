@@ -38,7 +38,7 @@ class Desk:
         told = ["device", driver, options, address, feedback, forward, trust]
         self._process = subprocess.Popen([sys.executable, "-c", RUN, json.dumps(told)])
 
-    def serve(self, until: Callable[["Desk"], bool], within_s: float = 20.0) -> None:
+    def serve(self, until: Callable[["Desk"], bool], within_s: float = 120.0) -> None:
         """Acknowledge what comes until the condition holds. Fails after `within_s`."""
         deadline_s = time.monotonic() + within_s
         while not until(self):
@@ -57,12 +57,12 @@ class Desk:
 
     def close(self) -> int:
         self._process.terminate()
-        deadline_s = time.monotonic() + 5
+        deadline_s = time.monotonic() + 60
         while self._process.poll() is None and time.monotonic() < deadline_s:
             self._inlet.wait(0.02)
             while (received := self._inlet.receive()) is not None:
                 self._take(*received)
-        code = self._process.wait(1)
+        code = self._process.wait(60)
         self._inlet.close()
         return code
 

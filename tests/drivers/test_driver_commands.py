@@ -117,7 +117,7 @@ class Place:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             cwd=cwd or self.folder,
             env=os.environ | {"PYTHONPATH": found},
         )

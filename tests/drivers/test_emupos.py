@@ -56,7 +56,7 @@ class Emupos:
                 stdout=log,
                 stderr=log,
             )
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 120
         while not self._is_there():
             assert time.monotonic() < deadline_s, (self._folder / "emupos.log").read_text()
             time.sleep(0.05)
@@ -79,7 +79,7 @@ class Emupos:
             return False
 
     def _ask(self, method: str, path: str, body: object = None) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
         try:
             said = None if body is None else json.dumps(body)
             connection.request(method, f"/api/v1{path}", said, {"Content-Type": "application/json"})

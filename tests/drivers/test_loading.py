@@ -18,7 +18,7 @@ BUNDLED = sorted(one.name for one in available() if one.package == "storekeeper"
 
 def storekeeper(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from gateway.cli import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def test_finding_one_driver_imports_no_other() -> None:

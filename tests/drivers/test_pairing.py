@@ -94,7 +94,7 @@ def while_somebody(does: Callable[[], object], command: subprocess.Popen[str]) -
 
     thread = threading.Thread(target=again)
     thread.start()
-    said, _ = command.communicate(timeout=30)
+    said, _ = command.communicate(timeout=120)
     stop.set()
     thread.join()
     return said.splitlines()
@@ -161,7 +161,7 @@ def test_what_was_found_is_added_and_counts_a_second_later(box: Box, tmp_path: P
         (code,) = shop.add_items(1)
         words = ["--name", "door", "--driver", "serial_scanner", "--mode", "receive", "--location", "shop"]
         command = storekeeper(box, "add", "serial@1.2", *words, "-c", str(shop.config))
-        said, errors = command.communicate(timeout=30)
+        said, errors = command.communicate(timeout=120)
         shop.wait_until(lambda: state_of(shop, "door") == "running", "it runs")
         box.left.send(f"{code}\r".encode())
         shop.wait_until(lambda: shop.on_hand(code.zfill(14)) == 1, "it counts")
@@ -178,7 +178,7 @@ def test_a_name_that_is_taken_is_refused_with_the_section_to_write(box: Box, tmp
         box, "add", "serial@1.2", "--name", "door", "--driver", "serial_scanner", "-c", str(config)
     )
 
-    _, errors = command.communicate(timeout=30)
+    _, errors = command.communicate(timeout=120)
 
     assert command.returncode == 1
     assert "this name is taken" in errors

@@ -56,7 +56,7 @@ def test_no_recorded_scanner_is_taken_for_a_hostile_keyboard() -> None:
 
 def door(*arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "driver", "decode", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, timeout=30)
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=120)
 
 
 def test_the_public_door_prints_one_reading_a_line() -> None:

@@ -194,3 +194,12 @@ def test_a_probe_whose_wire_is_loose_is_read_again_when_it_is_back(tmp_path):
     assert desk.close() == 0
     assert {one.celsius for one in desk.of(Temperature)} == {25.1875}
     assert desk.of(Garbled) == []
+
+
+def test_a_probe_that_says_nothing_from_the_start_is_said_after_three_periods():
+    decoder = Ds18b20Decoder(period_s=10.0)
+
+    assert decoder.idle(100.0) == []
+    assert decoder.idle(129.9) == []
+    assert [one.status for one in decoder.idle(130.0)] == ["stale"]
+    assert decoder.idle(131.0) == []

@@ -162,7 +162,7 @@ class Transmitter:
     def answer(self, question: bytes) -> bytes:
         os.write(self._master, question)
         reply = b""
-        deadline_s = time.monotonic() + 2
+        deadline_s = time.monotonic() + 120
         while len(reply) < 9 and time.monotonic() < deadline_s:
             if select.select([self._master], [], [], 0.05)[0]:
                 reply += os.read(self._master, 64)

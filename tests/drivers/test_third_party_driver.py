@@ -56,7 +56,7 @@ class Environment:
         self, *arguments: str, stdin: bytes = b"", cwd: Path | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         command = [str(self.python), "-c", "from gateway.cli import main; main()", *arguments]
-        return subprocess.run(command, input=stdin, capture_output=True, timeout=60, cwd=cwd)
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=120, cwd=cwd)
 
 
 def built(package: Path, into: Path) -> Path:

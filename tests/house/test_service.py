@@ -100,7 +100,7 @@ def test_the_daemon_needs_nothing_that_the_unit_forbids(tmp_path: Path) -> None:
                 pytest.skip("strace may not trace here")
             raise AssertionError(log_text)
         os.kill(int((tmp_path / "ledger.lock").read_text()), signal.SIGTERM)
-        assert traced.wait(20) == 0
+        assert traced.wait(120) == 0
 
     assert page == 200
     used = set(re.findall(r"^\d+ +([a-z_0-9]+)\(", log.read_text(), re.MULTILINE))
@@ -116,7 +116,7 @@ def page_of(address: Path, daemon: subprocess.Popen[bytes]) -> int | None:
         if daemon.poll() is not None:
             return None
         if address.exists():
-            with urllib.request.urlopen(f"{address.read_text().strip()}/counter", timeout=20) as answer:
+            with urllib.request.urlopen(f"{address.read_text().strip()}/counter", timeout=120) as answer:
                 status: int = answer.status
                 return status
         time.sleep(0.1)

@@ -18,5 +18,5 @@ print(ledger.execute("SELECT count(*) FROM movement").fetchone(), sqlite3.connec
 
 
 def test_the_library_takes_the_settings_and_works_as_before_on_a_thread_that_did_not_open_the_ledger():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120)
     assert (done.stdout.split("\n", 1), done.stderr) == (["True", "(2,) 0\n"], "")

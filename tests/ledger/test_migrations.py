@@ -93,7 +93,7 @@ def test_a_migration_is_all_there_or_not_at_all_at_whichever_statement_the_conne
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 1.0])
 def test_a_process_killed_in_a_migration_leaves_a_ledger_that_starts(tmp_path, share):
     at = 2 + int(share * len(STATEMENTS))
-    killed = subprocess.run([sys.executable, "-c", DIE_AT, str(tmp_path / "ledger.db"), str(at)], timeout=30)
+    killed = subprocess.run([sys.executable, "-c", DIE_AT, str(tmp_path / "ledger.db"), str(at)], timeout=120)
     assert killed.returncode == -signal.SIGKILL
 
     writer = Writer(tmp_path, ballast_mb=0)

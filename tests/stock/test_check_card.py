@@ -155,7 +155,7 @@ def test_the_printed_card_can_be_scanned(tmp_path: Path, scale: float) -> None:
     command: list[Any] = [CHROMIUM, *CHROMIUM_ARGS, f"--user-data-dir={tmp_path / 'profile'}"]
     command += [f"--force-device-scale-factor={scale}", "--window-size=900,1100", f"--screenshot={picture}"]
 
-    subprocess.run([*command, card.as_uri()], check=True, capture_output=True, timeout=60)
+    subprocess.run([*command, card.as_uri()], check=True, capture_output=True, timeout=120)
 
     read = zxingcpp.read_barcodes(image.open(picture))
     assert sorted((code.symbology_identifier, code.bytes.decode()) for code in read) == [

@@ -204,7 +204,7 @@ def test_plain_retail_codes_need_no_library(data: str, aim: str | None, key: str
 
 def door(*arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-c", "from gateway.cli import main; main()", "code", "explain", *arguments]
-    ran = subprocess.run([*command, "--json"], capture_output=True, check=True, timeout=30)
+    ran = subprocess.run([*command, "--json"], capture_output=True, check=True, timeout=120)
     row: dict[str, Any] = json.loads(ran.stdout)
     return row
 

@@ -50,7 +50,7 @@ class Eavesdropper:
 
     def leave(self) -> None:
         self._process.terminate()
-        *_, last = self._process.communicate(timeout=20)[0].splitlines()
+        *_, last = self._process.communicate(timeout=120)[0].splitlines()
         self.movements, deliveries, self.messages = map(int, last.split())
         self.again = deliveries - self.movements
 

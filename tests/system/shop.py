@@ -52,7 +52,7 @@ class PtyScanner:
             unread += os.read(self._slave, 65_536)
         return unread.count(b"\r\n")
 
-    def hear(self, timeout_s: float = 5.0) -> str | None:
+    def hear(self, timeout_s: float = 60.0) -> str | None:
         """The next line that the driver voiced, or None."""
         deadline_s = time.monotonic() + timeout_s
         while b"\r\n" not in self._heard:
@@ -176,7 +176,7 @@ port = {self.mqtt_port}
             return all(states.get(name) == "running" for name in self.ports)
         return False
 
-    def wait_until(self, condition, what: str, timeout_s: float = 20.0) -> None:
+    def wait_until(self, condition, what: str, timeout_s: float = 120.0) -> None:
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline_s:
@@ -192,7 +192,7 @@ port = {self.mqtt_port}
     def stop(self) -> int:
         assert self.daemon is not None
         self.daemon.send_signal(signal.SIGTERM)
-        return self.daemon.wait(10)
+        return self.daemon.wait(120)
 
     def close(self) -> None:
         if self.daemon is not None and self.daemon.poll() is None:

@@ -58,7 +58,7 @@ def test_a_keyboard_that_nobody_confirmed_is_blocked_until_a_person_frees_it(tmp
         os.write(keys, b"".join(input_records([Stroke(R, WINDOWS_KEY)])))
         shop.wait_until(lambda: state_of(shop, "wedge") == "muted", "now it is only muted")
         types("SK/FREE")
-        shop.wait_until(lambda: state_of(shop, "wedge") == "running", "one code frees it", 5)
+        shop.wait_until(lambda: state_of(shop, "wedge") == "running", "one code frees it")
 
         assert raised == [("device_blocked", "wedge", "critical", "open")]
         assert blocked_sales == 0

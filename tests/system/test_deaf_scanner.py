@@ -17,7 +17,7 @@ def test_what_was_booked_while_a_scanner_took_no_answers_is_said_when_it_does(tm
         for number in range(SCANS_MAX):
             if not scanner.scan(codes[number % 50]):
                 break
-        shop.wait_until(lambda: was_given_up(shop), "the driver gives up on the device", 15)
+        shop.wait_until(lambda: was_given_up(shop), "the driver gives up on the device")
 
         said: Counter[int] = Counter()
         while line := scanner.hear(3.0):

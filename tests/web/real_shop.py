@@ -73,11 +73,11 @@ class RealShop:
             {"accept": "application/json"},
             method="POST",
         )
-        with urlopen(question, timeout=10) as answer:
+        with urlopen(question, timeout=120) as answer:
             return dict(json.load(answer))
 
     def page(self, path: str) -> str:
-        with urlopen(self.address + path, timeout=10) as answer:
+        with urlopen(self.address + path, timeout=120) as answer:
             return str(answer.read().decode())
 
     def ask(self, question: str, *values: object) -> Any:
@@ -105,7 +105,7 @@ class RealShop:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
+        self.process.wait(120)
         self.box.close()
 
 

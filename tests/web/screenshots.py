@@ -29,7 +29,7 @@ PICTURES = (
 
 def press(address: str, what: str, **form: str) -> None:
     asked = Request(f"{address}/do/{what}", urlencode(form).encode(), {"accept": "application/json"})
-    urlopen(asked, timeout=10).close()
+    urlopen(asked, timeout=120).close()
 
 
 def sell_a_milk_of_twelve(address: str) -> None:
@@ -63,7 +63,7 @@ def main(address: str) -> None:
         page = browser.new_context(viewport={"width": 800, "height": 480}).new_page()
         page.goto(address + "/counter?station=counter")
         page.click('[data-demo="plug"]')
-        page.wait_for_selector('[data-part="done"]:not([hidden])', timeout=40_000)
+        page.wait_for_selector('[data-part="done"]:not([hidden])', timeout=90_000)
         take(page, "plug-pulled")
         browser.close()
 

@@ -174,7 +174,7 @@ def test_a_page_whose_web_process_is_killed_says_so_and_shows_what_was_booked_me
     shop.scan(CHOCOLATE)
     wait_for(lambda: shop.on_hand("choc") == before - 1, "the scan while nobody shows it")
 
-    counter.wait_for_selector("#lost", state="hidden", timeout=15_000)
+    counter.wait_for_selector("#lost", state="hidden", timeout=90_000)
 
     card(counter, "Chocolate, hazelnut 100 g")
 

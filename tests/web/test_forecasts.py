@@ -15,7 +15,7 @@ PLAN = "SELECT kind FROM plan WHERE sku = ?"
 
 def run(shop: RealShop, *words: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "gateway", *words, "-c", str(shop.data_dir / "config.toml")]
-    return subprocess.run(line, capture_output=True, text=True, timeout=30)
+    return subprocess.run(line, capture_output=True, text=True, timeout=120)
 
 
 def test_what_a_person_says_of_a_day_is_in_the_ledger_and_on_the_page_until_it_is_taken_back(

@@ -98,7 +98,7 @@ def test_a_pack_of_no_pieces_is_refused() -> None:
 
 def items(shop: RealShop, *words: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "gateway", "items", *words, "-c", str(shop.data_dir / "config.toml")]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60)
+    return subprocess.run(line, capture_output=True, text=True, timeout=120)
 
 
 def test_a_dirty_file_goes_in_as_far_as_it_is_good_and_the_rest_comes_back(
@@ -142,7 +142,7 @@ def test_a_price_list_without_names_changes_prices_and_keeps_the_names(
 
 def storekeeper(shop: RealShop, *words: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "gateway", *words, "-c", str(shop.data_dir / "config.toml")]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60)
+    return subprocess.run(line, capture_output=True, text=True, timeout=120)
 
 
 def test_a_forecast_comes_with_its_range_and_its_error(shop: RealShop) -> None:

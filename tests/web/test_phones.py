@@ -50,7 +50,7 @@ class Phone:
         self.cookie = ""
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None, **form: str):
-        line = http.client.HTTPSConnection(BOX, self._port, context=self._trust, timeout=5)
+        line = http.client.HTTPSConnection(BOX, self._port, context=self._trust, timeout=120)
         said = {"Host": self._host, "Accept": "text/html", **({"Cookie": self.cookie} if self.cookie else {})}
         body = urlencode(form) if method == "POST" else None
         line.request(method, path, body, {**said, "Origin": f"https://{self._host}", **(headers or {})})
@@ -62,7 +62,7 @@ class Phone:
 
 
 def at_the_box(shop: Shop, method: str, path: str) -> str:
-    line = http.client.HTTPConnection("127.0.0.1", shop.web_port, timeout=5)
+    line = http.client.HTTPConnection("127.0.0.1", shop.web_port, timeout=120)
     line.request(method, path, "" if method == "POST" else None)
     return line.getresponse().read().decode()
 
@@ -139,7 +139,7 @@ def test_a_name_that_is_not_the_boxs_is_refused(shop):
 
 def test_nothing_plain_listens_in_the_network(shop):
     assert not is_open(BOX, shop.web_port)
-    line = http.client.HTTPConnection(BOX, shop.lan_port, timeout=5)
+    line = http.client.HTTPConnection(BOX, shop.lan_port, timeout=120)
     with pytest.raises((http.client.HTTPException, OSError)):
         line.request("GET", "/")
         line.getresponse()

@@ -169,7 +169,7 @@ def command(writer: Writer, tmp_path: Path) -> Command:
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", "gateway", *words, "-c", str(tmp_path / "config.toml")]
-        return subprocess.run(line, capture_output=True, text=True, timeout=30)
+        return subprocess.run(line, capture_output=True, text=True, timeout=120)
 
     return run
 
@@ -201,7 +201,7 @@ def test_a_command_without_a_ledger_says_what_makes_one(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("")
     line = [sys.executable, "-m", "gateway", "stock", "show", "-c", str(tmp_path / "config.toml")]
 
-    told = subprocess.run(line, capture_output=True, text=True, timeout=30)
+    told = subprocess.run(line, capture_output=True, text=True, timeout=120)
 
     assert told.returncode == 6
     assert "storekeeper run" in told.stderr
