@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 
-from drivers.contract import AnyReading, ConfigError, Decoder, Scan, Transport, garbled
+from drivers.contract import AnyReading, ConfigError, Decoder, DeviceGone, Scan, Transport, garbled
 from drivers.hid_descriptor import (
     KEYBOARD_PAGE,
     SCANNER_PAGE,
@@ -53,11 +53,14 @@ class HidPosDriver:
 
 
 def check_descriptor(descriptor: bytes, config: HidPosConfig) -> None:
-    """Raises ConfigError when the device says that it speaks otherwise; b"" says nothing."""
+    """Raises DeviceGone or ConfigError when the device says that it speaks otherwise; b"" says nothing.
+
+    Its mode is changed on the device, so it is looked at again; a setting waits for a person.
+    """
     pages = usage_pages(descriptor)
     is_keyboard = KEYBOARD_PAGE in pages and SCANNER_PAGE not in pages
     if is_keyboard and config.report_bytes != KEYBOARD_REPORT_BYTES:
-        raise ConfigError(
+        raise DeviceGone(
             f"{config.path} is in keyboard mode: scan the code for USB HID-POS in the scanner's manual,"
             ' or use driver = "hid_scanner"'
         )
@@ -87,10 +90,16 @@ class HidPosDecoder:
         return readings
 
     def idle(self, now_s: float) -> list[AnyReading]:
-        if self._begun is None or now_s - self._last_s < HALF_CODE_S:
+        if now_s - self._last_s < HALF_CODE_S:
             return []
-        begun, self._begun = self._begun, None
-        return [garbled("half a code: the next report did not come", begun)]
+        readings: list[AnyReading] = []
+        if self._begun is not None:
+            readings.append(garbled("half a code: the next report did not come", self._begun))
+        if self._pending:  # kept, it would shift every report that comes
+            why = f"a report of {len(self._pending)} bytes, not of {self._config.report_bytes}"
+            readings.append(garbled(f"{why}: set report_bytes", self._pending))
+        self._begun, self._pending = None, b""
+        return readings
 
     def _report(self, report: bytes) -> list[AnyReading]:
         layout = self._config.layout

@@ -39,7 +39,7 @@ class I2cSlave:
         except OSError as error:
             os.close(self._fd)
             if error.errno == errno.EBUSY:
-                raise ConfigError(f"{self._name} is held by a kernel driver; unload that driver") from error
+                raise DeviceGone(f"{self._name} is held by a kernel driver; unload that driver") from error
             raise ConfigError(f"{port} is no I2C bus; set port to /dev/i2c-1 or the like") from error
 
     def write(self, data: bytes) -> None:

@@ -62,8 +62,6 @@ class Ds18b20Decoder:
         if any(isinstance(reading, Temperature) and not reading.error for reading in readings):
             self._good_s = now_s
             self._is_stale = False
-        elif self._good_s is None:
-            self._good_s = now_s  # the wait for a first good value starts with the first bytes
         return readings
 
     def idle(self, now_s: float) -> list[AnyReading]:
@@ -72,9 +70,9 @@ class Ds18b20Decoder:
         if self._verdict is not None:
             readings.append(garbled("a w1_slave file without its second line", self._verdict[0]))
             self._verdict = None
-        if self._is_stale or self._good_s is None:
-            return readings
-        if now_s - self._good_s < STALE_AFTER_PERIODS * self._period_s:
+        if self._good_s is None:
+            self._good_s = now_s  # the wait for a first good value begins with the first look
+        if self._is_stale or now_s - self._good_s < STALE_AFTER_PERIODS * self._period_s:
             return readings
         self._is_stale = True
         error = (
