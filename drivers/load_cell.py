@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isfinite
 from statistics import median
 
 from drivers.contract import AnyReading, ConfigError, Health, Weight
@@ -51,6 +52,9 @@ def load_cell(
         raise ConfigError(
             f'division_grams is "{division_grams}"; write the step in grams, such as "1" or "0.5"'
         )
+    for name, value in (("zero_counts", zero_counts), ("counts_per_gram", counts_per_gram)):
+        if not isfinite(value):
+            raise ConfigError(f"{name} is {value}; write what the calibration said, or 0")
     return LoadCell(zero_counts, counts_per_gram, division, samples_per_s)
 
 

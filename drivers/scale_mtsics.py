@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le
 
 from drivers.asking import Conversation
-from drivers.contract import AnyReading, Decoder, Health, Transport, Weight
+from drivers.contract import AnyReading, ConfigError, Decoder, Health, Transport, Weight
 from drivers.line_doubt import LineDoubt
 from drivers.matching import LineSearch
 from drivers.polled_scale import PolledScale
@@ -28,6 +28,7 @@ ERRORS = {b"ES": "syntax", b"ET": "transmission", b"EL": "logical"}
 STATES = {b"I": "busy", b"+": "overload", b"-": "underload", b"L": "logical"}
 BLOCKS_UNTIL_STABLE_S = 30.0
 STREAM_ENDED_S = 3.0
+TCP_PORT_MAX = 65_535
 OZ_PER_LB = 16
 
 
@@ -48,7 +49,11 @@ class MtSicsDriver:
         from drivers.transports import SerialTransport, TcpTransport
 
         host, colon, tcp_port = config.port.rpartition(":")
-        if colon and tcp_port.isdigit() and not config.port.startswith("/"):
+        if colon and tcp_port.isdecimal() and not config.port.startswith("/"):
+            if not 1 <= int(tcp_port) <= TCP_PORT_MAX:
+                raise ConfigError(
+                    f'port is "{config.port}"; its TCP port is 1 to {TCP_PORT_MAX}, such as 8001'
+                )
             return TcpTransport(host, int(tcp_port))
         return SerialTransport(
             config.port, config.baud, bytesize=config.bytesize, parity=config.parity[0].upper()

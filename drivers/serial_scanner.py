@@ -4,10 +4,11 @@ A code ends with CR, LF, CR LF or ETX (after STX); an AIM identifier in front (I
 A byte that no barcode has makes the whole read Garbled: what is left could be somebody else's code.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Predicate, doc
 
 from drivers.contract import AnyReading, Decoder, Outcome, OutcomeCode, Transport, garbled
 from drivers.line_doubt import LineDoubt
@@ -15,6 +16,13 @@ from drivers.scanned import ALLOWED, TEXT_BYTES_MAX, scan_of
 
 STX, ETX = b"\x02", b"\x03"
 NO_END = 'its codes have no end: scan "suffix CR" (or "add Enter") in the manual of the scanner'
+
+
+def _is_hex(text: str) -> bool:
+    return re.fullmatch(r"\s*([0-9A-Fa-f]{2}\s*)*", text) is not None
+
+
+Hex = Annotated[str, Predicate(_is_hex), doc('pairs of hexadecimal digits, as in "07" or "1B 42"')]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,8 @@ class SerialScannerConfig:
     no_read: str = ""  # the text it sends when it could not read
     idle_ms: Annotated[int, Ge(20), Le(2_000)] = 500  # a half line older than this is not a code
     reply: Literal["none", "beep", "text"] = "none"  # how this scanner is told what became of a scan
-    beep_good: str = "07"  # hex: the bytes that make it beep once ...
-    beep_bad: str = "070707"  # ... and so that somebody looks up
+    beep_good: Hex = "07"  # hex: the bytes that make it beep once ...
+    beep_bad: Hex = "070707"  # ... and so that somebody looks up
 
 
 class SerialScannerDriver:

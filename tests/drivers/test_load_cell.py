@@ -1,5 +1,6 @@
 """From conversions to weights: spikes, saturation, creep, steps. Counts per gram is 100 unless said."""
 
+import math
 from decimal import Decimal
 
 import pytest
@@ -160,3 +161,9 @@ def test_a_cell_mounted_upside_down_weighs_too():
 def test_a_division_that_is_no_number_is_refused_with_the_remedy():
     with pytest.raises(ConfigError, match=r'division_grams is "one"; write the step in grams'):
         load_cell(0, 1, "one", 10)
+
+
+@pytest.mark.parametrize("values", [(math.nan, 100.0), (0.0, math.inf)])
+def test_a_calibration_that_is_no_number_is_a_mistake_in_the_settings(values):
+    with pytest.raises(ConfigError, match="write what the calibration said, or 0"):
+        load_cell(*values, "1", 10)

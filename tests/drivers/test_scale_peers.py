@@ -13,7 +13,7 @@ import pytest
 from mtsics.core.state import ScaleConfig, ScaleState
 from mtsics.protocol.engine import MTSICSEngine
 
-from drivers.contract import DeviceGone, Weight
+from drivers.contract import ConfigError, DeviceGone, Weight
 from drivers.loading import load
 from drivers.scale_toledo8217 import PROBE, PROBE_END
 from gateway.options import configured
@@ -246,3 +246,10 @@ def test_a_usb_scale_that_goes_while_it_is_opened_leaves_no_descriptor_behind(tm
             loaded.open(config)  # type: ignore[union-attr]
 
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == open_before
+
+
+def test_a_balance_on_the_network_whose_port_cannot_be_is_a_mistake_in_the_settings() -> None:
+    loaded = load("scale_mtsics")
+
+    with pytest.raises(ConfigError, match="its TCP port is 1 to 65535, such as 8001"):
+        loaded.open(configured(loaded, {"port": "192.168.1.20:80010"}))  # type: ignore[union-attr]

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from drivers.contract import Garbled, Health, Outcome, OutcomeCode, Scan
+from drivers.contract import ConfigError, Garbled, Health, Outcome, OutcomeCode, Scan
+from drivers.loading import load
 from drivers.serial_scanner import SerialScannerConfig, SerialScannerDecoder
+from gateway.options import configured
 
 
 def decoder(**settings: Any) -> SerialScannerDecoder:
@@ -85,3 +87,10 @@ def test_codes_that_never_end_are_told_from_a_wrong_speed_and_named_once() -> No
         'readable at 9600 baud, and not what this driver reads: its codes have no end: scan "suffix CR"'
         ' (or "add Enter") in the manual of the scanner  [SK-D04]'
     ]
+
+
+def test_a_beep_that_is_no_hexadecimal_is_a_mistake_in_the_settings() -> None:
+    driver = load("serial_scanner")
+
+    with pytest.raises(ConfigError, match='beep_bad is "BEL"; use pairs of hexadecimal digits'):
+        configured(driver, {"port": "/dev/ttyUSB0", "beep_bad": "BEL"})
