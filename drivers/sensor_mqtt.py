@@ -364,6 +364,8 @@ class Subscription:
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
+        from drivers.transports import trusting
+
         self._config = config
         self._decoder = decoder
         self._emit = emit
@@ -384,7 +386,7 @@ class Subscription:
         if config.username:
             self._client.username_pw_set(config.username, _password(config.password_file))
         if config.tls:
-            self._client.tls_set(ca_certs=config.ca_file or None)
+            self._client.tls_set_context(trusting(config.ca_file))
 
     def run(self, stop: Event) -> None:
         """Until `stop`; a broker that is away is waited for, and said once."""
@@ -461,4 +463,6 @@ def _password(password_file: str) -> str:
     try:
         return Path(password_file).read_text().strip()
     except OSError as error:
-        raise ConfigError(f"password_file {password_file!r}: {error.strerror}") from error
+        raise ConfigError(
+            f'password_file is "{password_file}": {error.strerror}; set it to a file with the password alone'
+        ) from error

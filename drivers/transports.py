@@ -6,12 +6,17 @@ import os
 import select
 import socket
 import stat
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drivers.contract import ConfigError, DeviceGone
 from drivers.input_events import EV_SYN, RECORD, SYN_DROPPED, SYN_REPORT
+
+if TYPE_CHECKING:
+    import ssl
 
 READ_BYTES_MAX = 65_536
 EVIOCGRAB = 0x40044590  # _IOW('E', 0x90, int): this process alone hears the keyboard
@@ -86,8 +91,11 @@ class SerialTransport(FdTransport):
                 inter_byte_timeout=0,  # VMIN 1: a line without bytes is told from one that was closed
                 exclusive=True,
             )
-        except serial.SerialException as error:
-            raise _refused(port, error.errno, error) from error
+        except (
+            OSError,
+            termios.error,
+        ) as error:  # of pyserial, or the kernel's when it is unplugged meanwhile
+            raise _refused(port, _number(error), error) from error
         except ValueError as error:
             raise ConfigError(f"{port}: {error}") from error
         super().__init__(self._serial.fileno(), port)
@@ -115,6 +123,8 @@ class EvdevTransport(FdTransport):
             fcntl.ioctl(self._fd, EVIOCGRAB, 1)
         except OSError as error:
             os.close(self._fd)
+            if error.errno != errno.EBUSY:
+                raise _refused(path, error.errno, error) from error
             raise DeviceGone(
                 f"{path} is held by another program: stop it, or set grab = false and accept double typing"
             ) from error
@@ -139,16 +149,22 @@ class HidrawTransport(FdTransport):
 
 
 class TcpTransport:
-    """A network reader; `tls` wraps the connection and checks the peer's certificate against `ca_file`."""
+    """A network reader; `tls` wraps the connection and checks the peer's certificate against `ca_file`.
+
+    Raises DeviceGone, ConfigError.
+    """
 
     is_kept = True
 
     def __init__(self, host: str, port: int, *, tls: bool = False, ca_file: str = "") -> None:
         self._name = f"{host}:{port}"
+        context = trusting(ca_file) if tls else None
         try:
             self._socket = socket.create_connection((host, port), CONNECT_TIMEOUT_S)
-            if tls:
-                self._socket = _secured(self._socket, host, ca_file)
+            if context:
+                self._socket = _secured(self._socket, host, context)
+        except UnicodeError as error:  # before it is looked up
+            raise ConfigError(f'"{host}" is no name of a machine; use one like reader.local') from error
         except OSError as error:
             raise DeviceGone(f"{self._name}: {error.strerror or error}") from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -237,14 +253,30 @@ class ReplayTransport:
         """Nothing is held open."""
 
 
-def _secured(line: socket.socket, host: str, ca_file: str) -> socket.socket:
-    """Raises ConfigError for a certificate that nobody here trusts, OSError."""
+def trusting(ca_file: str) -> "ssl.SSLContext":
+    """Who is believed: the authorities in `ca_file`, "" for the system's. Raises ConfigError."""
     import ssl  # a megabyte that few drivers need
 
     try:
-        return ssl.create_default_context(cafile=ca_file or None).wrap_socket(line, server_hostname=host)
+        return ssl.create_default_context(cafile=ca_file or None)
+    except OSError as error:
+        why = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f'ca_file is "{ca_file}": {why}; set it to a PEM file of who signed') from error
+
+
+def _secured(line: socket.socket, host: str, context: "ssl.SSLContext") -> socket.socket:
+    """Raises DeviceGone for a certificate that is not trusted just now, OSError.
+
+    It is tried again: the certificate may be renewed, or a clock that does not know the date yet be set.
+    """
+    import ssl
+
+    try:
+        return context.wrap_socket(line, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
-        raise ConfigError(f"{host}: its certificate is not trusted; set ca_file") from error
+        raise DeviceGone(
+            f"{host}: its certificate is not trusted ({error.verify_message}); set ca_file"
+        ) from error
 
 
 def _open(path: str, flags: int) -> int:
@@ -254,6 +286,12 @@ def _open(path: str, flags: int) -> int:
         return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _refused(path, error.errno, error) from error
+
+
+def _number(error: Exception) -> int | None:
+    """The kernel's errno of an OSError or a termios.error; None when the message alone says it."""
+    number = error.errno if isinstance(error, OSError) else error.args[0]
+    return number if isinstance(number, int) else None
 
 
 def _refused(path: str, number: int | None, error: Exception) -> DeviceGone:

@@ -412,8 +412,27 @@ def test_a_reader_is_read_through_tls(reader, tmp_path):
     assert desk.close() == 0
 
 
-def test_a_reader_whose_certificate_nobody_vouches_for_is_refused(reader, tmp_path):
+def test_a_reader_whose_certificate_nobody_vouches_for_is_refused_and_tried_again(reader, tmp_path):
     front = TlsFront(tmp_path, reader.port)
 
-    with pytest.raises(ConfigError, match="its certificate is not trusted; set ca_file"):
+    with pytest.raises(
+        DeviceGone, match=r"its certificate is not trusted \(self-signed certificate\); set ca_file"
+    ):
         LlrpDriver().open(LlrpConfig(host="127.0.0.1", port=front.port, tls=True))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file or directory"), (b"not a certificate", "no certificate in it")]
+)
+def test_a_ca_file_that_is_none_is_a_mistake_in_the_settings(content, why, tmp_path):
+    ca_file = tmp_path / "ca.pem"
+    if content is not None:
+        ca_file.write_bytes(content)
+
+    with pytest.raises(ConfigError, match=f'ca.pem": {why}; set it to a PEM file of who signed'):
+        LlrpDriver().open(LlrpConfig(host="127.0.0.1", port=1, tls=True, ca_file=str(ca_file)))
+
+
+def test_a_host_that_is_no_name_is_a_mistake_in_the_settings():
+    with pytest.raises(ConfigError, match=r'"reader\.\.local" is no name of a machine'):
+        LlrpDriver().open(LlrpConfig(host="reader..local"))

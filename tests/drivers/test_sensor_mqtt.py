@@ -462,5 +462,12 @@ def test_what_was_published_while_the_gateway_was_off_is_read_when_it_is_back(br
 def test_a_password_file_that_is_not_there_is_named(tmp_path):
     config = SensorMqttConfig(username="shop", password_file=str(tmp_path / "none"))
 
-    with pytest.raises(ConfigError, match=r"none'?: No such file"):
+    with pytest.raises(ConfigError, match='none": No such file or directory; set it to a file'):
+        SensorMqttDriver().run(config, lambda reading: Outcome("ok"), threading.Event())
+
+
+def test_a_ca_file_that_is_not_there_is_a_mistake_in_the_settings(tmp_path):
+    config = SensorMqttConfig(tls=True, ca_file=str(tmp_path / "ca.pem"))
+
+    with pytest.raises(ConfigError, match=r'ca\.pem": No such file or directory; set it to a PEM file'):
         SensorMqttDriver().run(config, lambda reading: Outcome("ok"), threading.Event())
