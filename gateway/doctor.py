@@ -166,6 +166,18 @@ def forecast(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", "forecast", f"made {_span(hours)} ago")
 
 
+def holidays(settings: Settings) -> Iterator[Finding]:
+    """The forecast takes the public holidays of a country from a package, which may not know it."""
+    country = settings.shop.country
+    try:
+        from holidays import list_supported_countries
+    except ImportError:  # the extra "models" is not installed: `onnxruntime` says so
+        return
+    if country and country not in list_supported_countries():
+        text = f'[shop] country is "{country}": no public holidays are known there, the forecast goes without'
+        yield Finding("warn", "holidays", text, "use two letters such as DE, or GB for the United Kingdom")
+
+
 def ledger(settings: Settings) -> Iterator[Finding]:
     path = settings.ledger.data_dir / "ledger.db"
     if not path.exists():
@@ -447,6 +459,7 @@ CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     sqlite,
     onnxruntime,
     forecast,
+    holidays,
     disk,
     commits,
     ledger,

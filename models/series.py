@@ -246,12 +246,18 @@ def spread_weeks(units: Floats, closed: np.ndarray, span: slice) -> None:
 
 
 def holiday_row(first_day: date, days: int, country: str | None, subdivision: str | None) -> np.ndarray:
-    """(1, days) public holidays; none where the shop has not said its country."""
+    """(1, days) public holidays; none where the shop has not said its country, or one that nobody knows.
+
+    A forecast without holidays is better than none; `storekeeper doctor` names the setting.
+    """
     row = np.zeros((1, days), np.bool_)
     if country:
         import holidays  # 50 ms: only where a country is set
 
-        known = holidays.country_holidays(country, subdiv=subdivision)
+        try:
+            known = holidays.country_holidays(country, subdiv=subdivision)
+        except NotImplementedError:
+            return row
         row[0] = [first_day + timedelta(days=index) in known for index in range(days)]
     return row
 

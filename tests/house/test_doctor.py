@@ -240,6 +240,14 @@ def test_an_old_backup_is_named(shop: Settings) -> None:
     assert only(doctor.backup(shop), "warn").text == f"newest {old.name}, 9 days old, 1 in all"
 
 
+def test_a_country_whose_holidays_nobody_knows_is_named(shop: Settings) -> None:
+    shop = replace(shop, shop=replace(shop.shop, country="EN"))
+
+    assert only(doctor.holidays(shop), "warn").text == (
+        '[shop] country is "EN": no public holidays are known there, the forecast goes without'
+    )
+
+
 def test_a_forecast_that_is_not_made_any_more_is_named(shop: Settings) -> None:
     forecast = shop.ledger.data_dir / "forecast.db"
     forecast.write_bytes(b"")

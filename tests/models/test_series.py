@@ -11,6 +11,7 @@ from models.series import (
     DayRow,
     Event,
     Series,
+    holiday_row,
     ledger_events,
     panel_of,
     read_only,
@@ -107,6 +108,11 @@ def test_days_after_the_last_sale_are_days_without_demand():
     seen = shop([series("tea", [3])], MONDAY + timedelta(days=2))
 
     assert seen.units.tolist() == [[3, 0, 0]]
+
+
+def test_a_country_that_nobody_knows_has_no_holidays():
+    assert not holiday_row(MONDAY, 400, "EN", None).any()
+    assert holiday_row(MONDAY, 400, "DE", None).any()
 
 
 def test_a_clock_that_ran_ahead_leaves_no_days_behind():
