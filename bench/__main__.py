@@ -1,6 +1,6 @@
 """`make bench`: the figures of must-show 5, each beside its target; medians, floor and gateway in turn in one run.
 
-python -m bench [--quick] [--only stream,lone,drain,rest,disk,stall,growth] [--json FILE]
+python -m bench [--quick] [--only stream,lone,drain,rest,idle,disk,stall,growth] [--json FILE]
 """
 
 import argparse
@@ -133,6 +133,21 @@ def rests(work: Work) -> Iterator[Row]:
     yield Row("  with the pages and one open", web, "MiB", 88.0)
 
 
+def idles(work: Work) -> Iterator[Row]:
+    """Five minutes in which nobody scans: a card that is never written to lasts."""
+    folder = work.disk / "idle"
+    with (
+        closing(Broker(work.ram / "broker")) as broker,
+        closing(Stage(folder, THREE, mqtt_port=broker.port)) as stage,
+    ):
+        stage.open()
+        rest = at_rest(stage, 60.0 if work.quick else 300.0)
+        yield Row(
+            f"idle {rest.watched_s:.0f} s, three drivers: written to disk", rest.written_bytes, "bytes", 0
+        )
+        yield Row("  processor", rest.cpu_percent, "%", 0.3)
+
+
 def disks(work: Work) -> Iterator[Row]:
     lone_count, burst = (200, 10_000) if work.quick else (600, 40_000)
     with closing(Stage(work.disk / "disk", cpu=GATEWAY_CPU)) as stage:
@@ -171,6 +186,7 @@ SECTIONS = {
     "lone": lone_scans,
     "drain": drains,
     "rest": rests,
+    "idle": idles,
     "disk": disks,
     "stall": stalls,
     "growth": growths,

@@ -4,9 +4,8 @@ When there is hardly any room left, what can be measured or made again goes: fir
 all backups but the newest. The ballast is the ledger's own last resort (`gateway.ledger.files`).
 """
 
-import contextlib
 import os
-import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,12 +60,9 @@ def notices(found: Room, already: set[int]) -> list[dict[str, Any]]:
     return said
 
 
-def told(ledger_path: Path) -> set[int]:
-    """Levels of which a notice is open: the ledger knows that over all restarts."""
-    uri = f"file:{ledger_path}?mode=ro"
-    with contextlib.closing(sqlite3.connect(uri, uri=True)) as ledger:  # `queries` is too heavy for the core
-        rows = ledger.execute("SELECT subject FROM alert WHERE kind = ? AND state <> 'closed'", (KIND,))
-        return {int(subject) for (subject,) in rows}
+def told(open_alerts: Iterable[tuple[str, str]]) -> set[int]:
+    """Levels of which a notice is open, among all (kind, subject) that are."""
+    return {int(subject) for kind, subject in open_alerts if kind == KIND}
 
 
 def let_backups_go(folder: Path, data_dir: Path) -> int:

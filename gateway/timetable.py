@@ -23,6 +23,7 @@ from gateway.addresses import bus_address
 from gateway.config import Settings
 from gateway.ledger.backups import backups
 from gateway.ledger.forecasts import made_us
+from gateway.ledger.open_alerts import OpenAlerts
 from gateway.ledger.telemetry import Telemetry
 from gateway.room import let_backups_go, notices, room, told
 
@@ -58,6 +59,7 @@ class Timetable:
         self._zone = ZoneInfo(settings.shop.timezone)
         self._telemetry = telemetry
         self._jobs = [*([_forecast(settings)] if can_forecast() else []), _backup(settings)]
+        self._open_alerts = OpenAlerts(settings.ledger.data_dir / "ledger.db")
         self._job: Job | None = None
         self._worker: subprocess.Popen[bytes] | None = None
 
@@ -74,6 +76,7 @@ class Timetable:
             if time.monotonic() >= look_s:
                 look_s = time.monotonic() + LOOK_EVERY_S - 1
                 self.look_at_the_disk()
+        self._open_alerts.close()
         if self._worker is not None:
             self._worker.terminate()  # it leaves what the night before made
             self._worker.wait()
@@ -99,7 +102,7 @@ class Timetable:
             if found.tight:
                 self._telemetry.drop_samples()
                 let_backups_go(self._settings.ledger.backups, data_dir)
-            for notice in notices(room(data_dir), told(data_dir / "ledger.db")):
+            for notice in notices(room(data_dir), told(self._open_alerts())):
                 self._tell(notice)
 
     def _tell(self, notice: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from gateway.addresses import bus_address
 from gateway.care import BLOCKED
 from gateway.config import Device, Settings
 from gateway.ledger import queries
+from gateway.ledger.open_alerts import OpenAlerts
 from gateway.ledger.telemetry import DeviceState, Telemetry
 from gateway.plugged import where
 from gateway.shelf_evidence import ShelfEvidence, evidence
@@ -56,7 +57,8 @@ class Watch:
         self._settings = settings
         self._telemetry = telemetry
         self._failures = failures
-        self._open: set[tuple[str, str]] = set()
+        self._alerts = OpenAlerts(settings().ledger.data_dir / "ledger.db")
+        self._open: frozenset[tuple[str, str]] = frozenset()
 
     def run(self, stop: threading.Event) -> None:
         """The loop of the thread `watch`."""
@@ -70,13 +72,13 @@ class Watch:
                 notices += self._of_shelves(time.time_ns() // 1000)
             for notice in notices:
                 self._say(outlet, notice)
+        self._alerts.close()
         outlet.close()
 
-    def _still_open(self) -> set[tuple[str, str]]:
-        """(kind, subject) of what was said, by this run or an earlier one, and nobody has closed."""
-        with contextlib.suppress(sqlite3.Error), closing(self._ledger()) as ledger:
-            return {(one.kind, one.subject) for one in queries.alerts(ledger, ("open", "ack"), limit=-1)}
-        return set()
+    def _still_open(self) -> frozenset[tuple[str, str]]:
+        with contextlib.suppress(sqlite3.Error):
+            return self._alerts()
+        return frozenset()
 
     def _say(self, outlet: Outlet, notice: Notice) -> None:
         body = {"kind": notice.kind, "subject": notice.subject, "over": not notice.text}

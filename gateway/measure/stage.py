@@ -95,9 +95,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (
-            self.folder / "forecast.db"
-        ).touch()  # made tonight: a model that learns would be another measurement
+        _made_tonight(self.folder / "forecast.db")
         self.lines = [Line(self.folder / f"scanner-{at}.tty") for at in range(self.scanners)]
         self.config = self.folder / "config.toml"
         self.config.write_text(self._toml())
@@ -239,6 +237,13 @@ port = {(self.web_port or 8080) + 1}
 [backoffice.broker]
 port = {self.mqtt_port or 1883}
 {devices}"""
+
+
+def _made_tonight(forecast: Path) -> None:
+    """The forecast is there: a model that learns meanwhile would be another measurement."""
+    with contextlib.closing(sqlite3.connect(forecast)) as store, store:
+        store.execute("CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value)")
+        store.execute("INSERT OR REPLACE INTO state VALUES ('made_us', ?)", (time.time_ns() // 1000,))
 
 
 def _installed() -> dict[str, str]:
