@@ -7,7 +7,6 @@ What a kill can double or drop, and how it is said, is in docs/pass-through.md.
 
 import contextlib
 import fcntl
-import mmap
 import os
 import queue
 import select
@@ -23,6 +22,7 @@ from msgspec import Struct
 from drivers.bus import Answered
 from drivers.contract import ConfigError, DeviceGone, Outcome, Scan
 from drivers.transports import FdTransport, SerialTransport
+from drivers.voiced import mapped
 
 WAITING_SCANS_MAX = 1_024
 STALE_AFTER_S = 2.0  # a scan that could not be typed by then is not typed: the customer is gone
@@ -295,13 +295,8 @@ class Record:
     BYTES = TEXT + TEXT_BYTES_MAX
 
     def __init__(self, path: Path | None) -> None:
-        self._map: mmap.mmap | bytearray = bytearray(self.BYTES)
+        self._map = mapped(path, self.BYTES) if path is not None else bytearray(self.BYTES)
         self._typed = threading.Lock()  # the typist counts, and who gives up for it
-        if path is not None:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.ftruncate(fd, self.BYTES)
-            self._map = mmap.mmap(fd, self.BYTES)
-            os.close(fd)
 
     @property
     def cut(self) -> Cut | None:

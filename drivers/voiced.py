@@ -21,7 +21,7 @@ class Voiced:
 
     def __init__(self, folder: Path | None, device: str, boot: str) -> None:
         self._boot = boot.encode()
-        self._map = _mapped(folder / f"{device}.voiced") if folder is not None else bytearray(SIZE)
+        self._map = mapped(folder / f"{device}.voiced", SIZE) if folder is not None else bytearray(SIZE)
         records = [RECORD.unpack_from(self._map, at * RECORD.size) for at in range(RUNS_MAX)]
         self._earlier = [record for record in records if record[0] != EMPTY][: RUNS_MAX - 1]
         self._write()
@@ -48,19 +48,19 @@ class Voiced:
             RECORD.pack_into(self._map, at * RECORD.size, *record)
 
 
-def _mapped(path: Path) -> mmap.mmap | bytearray:
-    """The file in memory; on a full or read-only disk a record that is kept no longer than we live.
+def mapped(path: Path, size: int) -> mmap.mmap | bytearray:
+    """`size` bytes of the file in memory; on a full or read-only disk, what is kept no longer than we live.
 
     Allocated whole: writing into a hole of a mapped file on a full disk would end the process (SIGBUS).
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError:
-        return bytearray(SIZE)
+        return bytearray(size)
     try:
-        os.posix_fallocate(fd, 0, SIZE)
-        return mmap.mmap(fd, SIZE)
+        os.posix_fallocate(fd, 0, size)
+        return mmap.mmap(fd, size)
     except OSError:
-        return bytearray(SIZE)
+        return bytearray(size)
     finally:
         os.close(fd)

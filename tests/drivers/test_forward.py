@@ -309,6 +309,14 @@ def test_whatever_is_killed_the_till_has_scans_again_and_no_difference_is_unsaid
     assert back_s[KILLS // 2] < BACK_WITHIN_S  # the machine of a test run is shared: some may be later
 
 
+def test_a_record_that_no_disk_takes_stops_no_scan(tmp_path: Path) -> None:
+    record = Record(tmp_path / "there is no such folder" / "door.typed")
+
+    record.handed()
+
+    assert (record.untyped, record.cut) == (1, None)
+
+
 def device_toml(scanner: PtyScanner, till: SerialTill, when: str) -> str:
     return f"""
 [[device]]
