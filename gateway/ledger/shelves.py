@@ -5,9 +5,12 @@ after a failed commit it is forgotten.
 """
 
 import sqlite3
+from collections import deque
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+from drivers.contract import Outcome
+from gateway.interpret import Parked
 from gateway.ledger.writer import UNDO_ROWS_MAX
 from gateway.stock.items import Item, Known
 from gateway.stock.lots import LotStock
@@ -17,6 +20,17 @@ REMEMBERED_MAX = 4_096  # codes, and shelves: a shop's running range, whatever t
 
 BOOKED = """SELECT seq, kind, sku, qty, src, dst, lot, expiry, serial, reason, doc, value_minor, origin,
     qty_src, idem FROM movement AS booked"""
+
+
+class ParkedScan(NamedTuple):
+    """A scan that waited for its code to get a name."""
+
+    device: str
+    boot: str
+    seq: int  # of the reading
+    what: Parked
+    wall_us: int
+    quality: str  # of the clock
 
 
 class LedgerShelves:
@@ -65,6 +79,21 @@ class LedgerShelves:
                ORDER BY wall_us DESC LIMIT 1""",
             (device, UNDO_ROWS_MAX),
         ).fetchone()
+
+    def parked_that_have_a_name(self) -> deque[ParkedScan]:
+        """Scans of codes that got a name since, the oldest first."""
+        rows = self.ledger.execute(
+            """SELECT device, boot, seq, wall_us, clock_q, code, data, aim, mode, loc, qty, argument
+               FROM parked JOIN code USING (code) WHERE state = 'parked' ORDER BY wall_us"""
+        )
+        return deque(ParkedScan(*row[:3], Parked(*row[5:]), *row[3:5]) for row in rows)
+
+    def document_answer(self, device: str, external_id: str) -> Outcome | None:
+        """What became of a document that was sent before."""
+        row = self.ledger.execute(
+            "SELECT code, text FROM document_seen WHERE device = ? AND external_id = ?", (device, external_id)
+        ).fetchone()
+        return Outcome(*row) if row else None
 
     def name(self, sku: str) -> str:
         """What people call the item; its SKU when nobody has named it."""
