@@ -5,18 +5,21 @@ while there is no connection, and every connection is a new client object: it re
 """
 
 import select
-import ssl
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gateway.cloud.slim_paho import learn_tls  # isort: skip  # before paho itself
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+
+if TYPE_CHECKING:
+    import ssl
 
 CONNECT_TIMEOUT_S = 5.0
 KEEPALIVE_S = 60
@@ -214,7 +217,10 @@ def _password(file: Path | None) -> str | None:
     return file.read_text().strip() if file else None
 
 
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
+def _tls(ca_file: Path | None) -> "ssl.SSLContext":
+    import ssl  # a megabyte
+
+    learn_tls()
     context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

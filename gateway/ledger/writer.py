@@ -334,8 +334,9 @@ class Writer:
         rows = self.connection.execute(
             f"SELECT {', '.join(COLUMNS)}, prev_hash, hash FROM movement WHERE seq > ? ORDER BY seq",
             (self.last_seq - AUDIT_ROWS,),
-        ).fetchall()
-        for before, row in zip([None, *rows], rows, strict=False):
+        )
+        before = None
+        for row in rows:  # one after the other: all at once they are two megabytes that a long run never gives back
             whole = row_hash(row[-2], row[:-2]) == row[-1]
             follows = before is None or (row[-2] == before[-1] and row[0] == before[0] + 1)
             if not (whole and follows):
@@ -344,6 +345,7 @@ class Writer:
                     " going on from a damaged ledger: storekeeper ledger verify, then put the newest copy back",
                     "SK-L03",
                 )
+            before = row
 
     def batch(self) -> Batch:
         return Batch(self.clock.now(), self.clock, self.epoch, self.last_seq, self.last_hash)
