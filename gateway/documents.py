@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from drivers.contract import Outcome
 from gateway.care import BLOCKED
 from gateway.ledger.master import PLAN_KEYS, Statement, name_code, upsert_item
+from gateway.ledger.plans import statements_of
 from gateway.ledger.writer import AlertClosed, AlertRaised
 from gateway.stock.counts import corrections
 from gateway.stock.lots import LotStock
@@ -232,10 +233,27 @@ class Drain(Struct):
         return Meaning(Outcome("ok", "what waits is under way"))
 
 
-COMMANDS: dict[str, type[Price | BlockSku | CountRequest | Drain]] = {
+class Factor(Struct):
+    """The back office tells days of a named series: footfall, events, the weather to come.
+
+    The same rows as `storekeeper plans factor`; a day that is told again has its new value.
+    """
+
+    name: Text
+    days: Annotated[list[tuple[str, float]], Meta(min_length=1)]
+    known_ahead: bool = False
+
+    def meaning(self, shop: Shop, now_us: int) -> Meaning:
+        statements = statements_of({"factor": msgspec.to_builtins(self)}, now_us)
+        told = sorted(day for day, _ in self.days)
+        return Meaning(Outcome("ok", f"{self.name}: {told[0]} to {told[-1]}"), statements=statements)
+
+
+COMMANDS: dict[str, type[Price | BlockSku | CountRequest | Factor | Drain]] = {
     "price": Price,
     "block-sku": BlockSku,
     "count-request": CountRequest,
+    "factor": Factor,
     "drain": Drain,
 }
 

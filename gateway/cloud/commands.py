@@ -43,6 +43,7 @@ KINDS = {
     "drain": Kind(clock_safe=True),  # send what waits, now
     "price": Kind(),
     "block-sku": Kind(),
+    "factor": Kind(),  # days of a named series, for the forecast
     "adjust": Kind(signed=True),
     "config": Kind(signed=True),
     "model-offer": Kind(signed=True),

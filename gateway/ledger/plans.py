@@ -21,7 +21,9 @@ KINDS = (
 )  # fmt: skip
 WHOLE_SHOP = ("closed", "school_holiday")  # kinds that are never of one item
 SHARE_MAX = 100.0
-NAME = re.compile(r"[a-z0-9][a-z0-9 _.-]{0,39}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,39}")
+FIRST_DAY, LAST_DAY = "2000-01-01", "2099-12-31"  # of a factor: a clock that was never set says 1970
+DAYS_MAX = 1000  # of a factor in one row
 
 
 def statements_of(row: Mapping[str, Any], now_us: int) -> list[Statement]:
@@ -57,18 +59,31 @@ def _plan(plan: Mapping[str, Any], now_us: int) -> Statement:
 
 
 def _factor(factor: Mapping[str, Any]) -> list[Statement]:
-    name = str(factor["name"])
-    if not NAME.fullmatch(name):
-        raise ValueError(f"a factor's name is 1 to 40 of a-z, 0-9, space, _ . and -, not {name!r}")
+    name = factor_name(str(factor["name"]))
+    if len(factor["days"]) > DAYS_MAX:
+        raise ValueError(
+            f"{len(factor['days'])} days of {name} at once; at most {DAYS_MAX}, the rest after them"
+        )
     made = ("INSERT OR REPLACE INTO factor VALUES (?, ?)", (name, int(bool(factor.get("known_ahead")))))
     days: list[Statement] = [
-        (
-            "INSERT OR REPLACE INTO factor_day VALUES (?, ?, ?)",
-            (name, date.fromisoformat(str(day)).isoformat(), finite(value)),
-        )
+        ("INSERT OR REPLACE INTO factor_day VALUES (?, ?, ?)", (name, factor_day(str(day)), finite(value)))
         for day, value in factor["days"]
     ]
     return [made, *days]
+
+
+def factor_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise ValueError(f"a factor's name is 1 to 40 of a-z, 0-9, _ . and -, not {name!r}")
+    return name
+
+
+def factor_day(text: str) -> str:
+    """YYYY-MM-DD; ValueError for what is no day, and for one that only a clock without a date would say."""
+    day = date.fromisoformat(text).isoformat()
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise ValueError(f"{day} is no day of a shop: use {FIRST_DAY} to {LAST_DAY}")
+    return day
 
 
 def _like(like: Mapping[str, Any]) -> Statement:

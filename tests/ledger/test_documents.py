@@ -87,6 +87,25 @@ def test_a_command_is_carried_out_once_however_often_it_comes(tmp_path):
     counter.close()
 
 
+def test_the_back_office_tells_days_of_a_series_and_corrects_one_of_them(tmp_path):
+    counter = Counter(tmp_path)
+
+    first = command(counter, 1, "factor", name="footfall", days=[["2026-11-23", 310], ["2026-11-24", 290.5]])
+    command(counter, 2, "factor", name="footfall", days=[["2026-11-24", 12]], known_ahead=True)
+
+    assert first == ("ok", "footfall: 2026-11-23 to 2026-11-24")
+    assert counter.rows("SELECT * FROM factor_day") == [
+        ("footfall", "2026-11-23", 310.0),
+        ("footfall", "2026-11-24", 12.0),
+    ]
+    assert counter.rows("SELECT * FROM factor") == [("footfall", 1)]
+    assert counter.rows("SELECT cmd_seq, result FROM command_seen") == [
+        (1, "footfall: 2026-11-23 to 2026-11-24"),
+        (2, "footfall: 2026-11-24 to 2026-11-24"),
+    ]
+    counter.close()
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "text"),
     [
@@ -94,8 +113,15 @@ def test_a_command_is_carried_out_once_however_often_it_comes(tmp_path):
         ("price", {"sku": "S1", "price_minor": -5}, "Expected `int` >= 0 - at `$.price_minor`"),
         ("price", {"sku": "S1"}, "Object missing required field `price_minor`"),
         ("block-sku", {"sku": "S9"}, "S9 is no item of this shop"),
+        ("factor", {"name": "foot fall", "days": [["2026-11-24", 1]]}, "0-9, _ . and -, not 'foot fall'"),
+        ("factor", {"name": "f", "days": [["1970-01-01", 1]]}, "1970-01-01 is no day of a shop: use 2000"),
+        ("factor", {"name": "f", "days": [["24.11.2026", 1]]}, "Invalid isoformat string: '24.11.2026'"),
+        ("factor", {"name": "f", "days": [["2026-11-24", float("nan")]]}, "nan is no number from"),
+        ("factor", {"name": "f", "days": [["2026-11-24", "NaN"]]}, "got `str` - at `$.days[0][1]`"),
+        ("factor", {"name": "f", "days": [["2026-11-24", 1]] * 1001}, "1001 days of f at once; at most 1000"),
+        ("factor", {"name": "f", "days": []}, "length >= 1 - at `$.days`"),
         ("count-request", {"sku": "S1", "location": "SUPPLIER"}, "S1 at SUPPLIER is nothing"),
-        ("explode", {}, '"explode" is not carried out here; known: price, block-sku, count-request, drain'),
+        ("explode", {}, '"explode" is not carried out here; known: price, block-sku, count-request, factor,'),
     ],
 )
 def test_a_command_that_makes_no_sense_changes_nothing_and_says_why(tmp_path, kind, body, text):
