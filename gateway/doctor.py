@@ -27,6 +27,7 @@ from gateway.config import Settings
 from gateway.ledger import queries
 from gateway.ledger.backups import backups
 from gateway.nursery import PRELOAD
+from gateway.plugged import is_unplugged
 from gateway.room import level_of, room
 from gateway.web.port import who_listens
 
@@ -346,6 +347,7 @@ def devices(settings: Settings) -> Iterator[Finding]:
                 "correct config.toml; storekeeper check",
             )
     wanted = {device.name for device in settings.devices if device.enabled and not device.problem}
+    unplugged = {device.name for device in settings.devices if is_unplugged(device)}
     if not wanted:
         yield Finding("ok", "devices", "none is switched on")
         return
@@ -361,7 +363,11 @@ def devices(settings: Settings) -> Iterator[Finding]:
             )
         else:
             level: Literal["warn", "fail"] = "warn" if state.state in ("waiting", "starting") else "fail"
-            remedy = "plug it in; it continues by itself" if level == "warn" else "storekeeper devices list"
+            remedy = (
+                "do what it says; it continues by itself" if level == "warn" else "storekeeper devices list"
+            )
+            if state.device in unplugged:
+                remedy = "plug it in; it continues by itself"
             yield Finding(level, "devices", f"{state.device}: {state.state}; {state.text}", remedy)
     for name in sorted(wanted - {state.device for state in states}):
         yield Finding("warn", "devices", f"{name} was never started", "restart the daemon")

@@ -16,6 +16,12 @@ def where(device: Device) -> str:
     return next((str(device.options[way]) for way in WAYS if device.options.get(way)), "")
 
 
+def is_unplugged(device: Device) -> bool:
+    """Whether its device file is gone, so that plugging it in is the remedy. Of one on the network nobody knows."""
+    file = where(device)
+    return file.startswith("/") and not Path(file).exists()
+
+
 def strangers(devices: Iterable[Device]) -> list[Found]:
     """What is seen and no device of the settings. STOREKEEPER_SYS_ROOT: another root of /dev and /sys, for tests."""
     root = Path(os.environ.get("STOREKEEPER_SYS_ROOT", "/"))

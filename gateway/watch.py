@@ -22,7 +22,7 @@ from gateway.config import Device, Settings
 from gateway.ledger import queries
 from gateway.ledger.open_alerts import OpenAlerts
 from gateway.ledger.telemetry import DeviceState, Telemetry
-from gateway.plugged import where
+from gateway.plugged import is_unplugged, where
 from gateway.shelf_evidence import ShelfEvidence, evidence
 
 LOOK_EVERY_S = 2.0
@@ -134,7 +134,9 @@ def of_device(device: Device, state: DeviceState, is_failing: bool, now_s: float
     elif state.state == "muted":
         yield Notice("device_muted", name, "info", f"{name}: {state.text}")
     elif state.state == "waiting" and now_s - state.since_s >= GONE_AFTER_S:
-        text = f"{name} is not there: {state.text}. Plug it into the same port; it continues by itself"
+        text = f"{name} cannot be read: {state.text}. When that is mended it continues by itself"
+        if is_unplugged(device):
+            text = f"{name} is not there: {state.text}. Plug it into the same port; it continues by itself"
         yield Notice("device_gone", name, "warning", text, {"since_us": state.since_us})
     if is_failing:
         text = (

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.ledger import queries
 from gateway.ledger.queries import DeviceState
+from gateway.plugged import is_unplugged
 from gateway.web.face import Reader
 from gateway.web.language import spoken
 
@@ -48,8 +49,9 @@ def devices(reader: Reader) -> list[Repair]:
 
 def remedy(reader: Reader, device: DeviceState) -> str:
     """What its driver says is for who knows ports; what to do comes first."""
-    if device.state != "waiting":
-        return device.text
+    known = {one.name: one for one in reader.face.settings.devices}.get(device.device)
+    if device.state != "waiting" or known is None or not is_unplugged(known):
+        return device.text  # it has a remedy of its own
     return f"{reader.words.say('fix.plug_in')} ({device.text})"
 
 

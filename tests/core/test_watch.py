@@ -1,5 +1,6 @@
 """What a person is told of devices: only what lasts, once, and that it is over."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,3 +36,22 @@ def test_only_what_lasts_or_is_dangerous_is_told(state: str, since_s: int, expec
 
 def test_a_driver_that_ends_again_and_again_is_told_while_it_runs_as_well() -> None:
     assert told("running", failing=True) == [("device_failing", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("is_there", "said"),
+    [
+        (False, "door is not there: {why}. Plug it into the same port; it continues by itself"),
+        (True, "door cannot be read: {why}. When that is mended it continues by itself"),
+    ],
+)
+def test_who_is_plugged_in_is_not_told_to_plug_it_in(is_there: bool, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "event7"
+    if is_there:
+        path.touch()
+    device = Device("door", "hid_scanner", options={"path": str(path)})
+    why = "no permission on /dev/input/event7; run: sudo usermod -aG dialout,input storekeeper"
+
+    (notice,) = of_device(device, DeviceState("hid_scanner", "waiting", why), False, NOW_S)
+
+    assert notice.text == said.format(why=why)
