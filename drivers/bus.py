@@ -55,6 +55,7 @@ class Status(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     state: str  # running, waiting, config_error, load_error, muted, blocked
     text: str
     counts: dict[str, int]  # readings, garbled, reconnects, ...
+    hardware: str = ""  # of a device that is blocked: what is plugged in, "" when the kernel does not say
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True, tag="p"):

@@ -429,7 +429,8 @@ class Host:
     def _report(self) -> None:
         self._heartbeat_s = time.monotonic()
         state, text = self._reported = self._told()
-        self._outlet.report(Status(self._outlet.device, state, text, {**self._counts, **self._till.counts}))
+        counts = {**self._counts, **self._till.counts}
+        self._outlet.report(Status(self._outlet.device, state, text, counts, self._trust.hardware))
 
     def _told(self) -> tuple[str, str]:
         """State and text of the card: what the device says of itself goes before what is wrong at the till."""

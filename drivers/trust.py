@@ -15,16 +15,16 @@ class Trust:
     def __init__(self, confirmed: str | None = None, blocked: str | None = None) -> None:
         self._confirmed = confirmed
         self._blocked = blocked
-        self._hardware = ""
+        self.hardware = ""  # that is plugged in now
         self._muted_until_s = 0.0
 
     def plugged(self, hardware: str) -> None:
         """What the device's port leads to now: "0c2e:0b61#18012B0F2A"; "" when the kernel does not say."""
-        self._hardware = hardware
+        self.hardware = hardware
 
     @property
     def is_blocked(self) -> bool:
-        return self._blocked == self._hardware != self._confirmed
+        return self._blocked == self.hardware != self._confirmed
 
     def hushed(self, now_s: float) -> bool:
         """Whether nothing from it counts just now."""
@@ -32,17 +32,17 @@ class Trust:
 
     def suspect(self, why: str, now_s: float) -> tuple[str, str]:
         """It typed what no scanner types: its state from now on, and the remedy."""
-        if self._confirmed == self._hardware:
+        if self._confirmed == self.hardware:
             self._muted_until_s = now_s + MUTED_S
             return (
                 "muted",
                 f"{why}. Nothing from it counts for {MUTED_S:.0f} s; scan {FREE_CODE} to end it now",
             )
-        self._blocked = self._hardware
+        self._blocked = self.hardware
         return "blocked", self.why_blocked(why)
 
     def why_blocked(self, why: str = "it typed what no scanner types") -> str:
-        known = f" ({self._hardware})" if self._hardware else ""
+        known = f" ({self.hardware})" if self.hardware else ""
         return f"{why}. Nothing from it{known} is read until a person says that it is the shop's"
 
     def free(self) -> None:
@@ -52,5 +52,5 @@ class Trust:
 
     def confirm(self) -> None:
         """A person says: what is plugged in now is ours."""
-        self._confirmed = self._hardware
+        self._confirmed = self.hardware
         self.free()

@@ -12,6 +12,7 @@ from typing import Any
 
 from drivers.bus import Command
 from drivers.contract import Outcome
+from gateway.ledger.master import Statement
 from gateway.ledger.writer import AlertClosed, AlertRaised, Batch
 
 KINDS = ("device", "hardware", "notice", "settings")
@@ -20,6 +21,7 @@ BLOCKED = "device_blocked"  # the kind of the alert
 KEEP = "INSERT OR REPLACE INTO setting (key, value) VALUES (?, ?)"
 FORGET = "DELETE FROM setting WHERE key = ?"
 HARDWARE, IGNORED = "hardware/", "ignored/"  # keys: of a device's name, of an identity
+KEPT_BLOCK = "blocked/"  # of a device's name: the hardware that is not read until a person frees it
 
 
 def heed(kind: str, body: dict[str, Any], batch: Batch) -> tuple[Outcome, Command | None]:
@@ -37,6 +39,11 @@ def heed(kind: str, body: dict[str, Any], batch: Batch) -> tuple[Outcome, Comman
     return Outcome("ok"), None
 
 
+def keep_block(name: str, hardware: str) -> Statement:
+    """It stays blocked when its driver, the daemon or the machine starts again, until a person frees it."""
+    return KEEP, (f"{KEPT_BLOCK}{name}", hardware)
+
+
 def _device(name: str, do: str, body: dict[str, Any], batch: Batch) -> tuple[Outcome, Command | None]:
     if do not in DEVICE_WORDS:
         return Outcome(
@@ -45,6 +52,7 @@ def _device(name: str, do: str, body: dict[str, Any], batch: Batch) -> tuple[Out
     if do not in ("free", "confirm"):
         return Outcome("shown"), Command(do, body)
     batch.alerts.append(AlertClosed(BLOCKED, name))
+    batch.statements.append((FORGET, (f"{KEPT_BLOCK}{name}",)))
     if do == "confirm":
         batch.statements.append((KEEP, (f"{HARDWARE}{name}", str(body["hardware"]))))
     return Outcome("ok", f"{name} counts"), Command(do)

@@ -4,6 +4,8 @@ Only what changed is started again: a device that is added, changed or taken awa
 but the devices (the name of the shop, ports, the line to the back office) is taken up at the next start.
 """
 
+import contextlib
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from contextlib import closing
 from typing import Any
 
 from gateway.addresses import bus_address, hint_address
-from gateway.care import BLOCKED, HARDWARE
+from gateway.care import HARDWARE, KEPT_BLOCK
 from gateway.config import Device, Settings, load
 from gateway.errors import SettingsInvalid
 from gateway.ledger import queries
@@ -38,6 +40,8 @@ class Children:
         self._telemetry = telemetry
         self._settle = settle
         self._orders: dict[str, Spawn] = {}  # of the drivers
+        self._confirmed: dict[str, str] = {}  # device -> the hardware that its owner confirmed
+        self._blocked: dict[str, str] = {}  # device -> the hardware that is blocked
         self._one_at_a_time = threading.Lock()
 
     def want(self) -> None:
@@ -77,7 +81,6 @@ class Children:
 
     def _want_devices(self, settings: Settings) -> None:
         bus = bus_address(settings)
-        confirmed, blocked = _trusted(settings)
         for device in settings.devices:
             name, driver = device.name, device.driver
             if device.problem:
@@ -88,28 +91,28 @@ class Children:
                 self._telemetry.device(name, driver, "disabled", "switched off in the settings")
             else:
                 till = _till(device, settings.shop.expired)
-                trust = [confirmed.get(name), blocked.get(name)]
-                args = [name, device.target or driver, device.options, bus, device.feedback, till, trust]
+                args = [name, device.target or driver, device.options, bus, device.feedback, till]
                 self._want_driver(Spawn(name, "drivers.host:main", args), driver)
 
     def _want_driver(self, order: Spawn, driver: str) -> None:
         if self._orders.get(order.name) != order:
             self._orders[order.name] = order
             self._telemetry.device(order.name, driver, "starting")
-            self._supervisor.want(order, driver)
+            self._supervisor.want(order, driver, lambda: [self._trust(order.name)])
+
+    def _trust(self, name: str) -> list[str | None]:
+        """What the ledger says now, for `drivers.trust.Trust`: the hardware that is confirmed, that is blocked."""
+        with (
+            contextlib.suppress(sqlite3.Error),  # of the disk: as it was at the start before
+            closing(queries.connect(self.settings.ledger.data_dir / "ledger.db")) as ledger,
+        ):
+            self._confirmed = queries.settings_below(ledger, HARDWARE)
+            self._blocked = queries.settings_below(ledger, KEPT_BLOCK)
+        return [self._confirmed.get(name), self._blocked.get(name)]
 
     def _drop(self, name: str) -> None:
         if self._orders.pop(name, None):
             self._supervisor.drop(name)
-
-
-def _trusted(settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
-    """Device -> the hardware that its owner confirmed; device -> the hardware that is blocked."""
-    with closing(queries.connect(settings.ledger.data_dir / "ledger.db")) as ledger:
-        confirmed = queries.settings_below(ledger, HARDWARE)
-        alerts = queries.alerts(ledger, ("open", "ack"), limit=-1)
-    blocked = {one.subject: str(one.data.get("hardware", "")) for one in alerts if one.kind == BLOCKED}
-    return confirmed, blocked
 
 
 def _till(device: Device, expired: str) -> dict[str, Any]:

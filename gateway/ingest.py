@@ -32,6 +32,7 @@ from drivers.bus import (
     encode,
 )
 from drivers.contract import Outcome
+from gateway import care
 from gateway.clerk import Clerk, Round
 from gateway.config import Device, Settings
 from gateway.ledger.runs import Runs, forget_earlier
@@ -71,6 +72,7 @@ class Ingest:
         self._shelves = LedgerShelves(writer.connection)
         self._clerk = Clerk(settings, writer, telemetry, self._shelves, self._peers)
         self._runs = Runs()
+        self._blocks: dict[str, str] = {}  # device -> hardware, not yet in the ledger
         self._cursors: dict[str, tuple[int, int]] = {}
         self._cursor_since_s = 0.0
         self._news: list[Event] = []  # of the next hint
@@ -287,10 +289,24 @@ class Ingest:
             self._publish([Event(device, "late", one.text, one.about, wall_us) for wall_us, one in late])
 
     def _heard_status(self, status: Status) -> None:
+        if status.state != "blocked":
+            self._blocks.pop(status.device, None)
+        elif self._telemetry.state_of(status.device) != "blocked":
+            self._blocks[status.device] = status.hardware
+        if self._blocks:
+            self._keep_blocks()
         known = self._clerk.stations.devices.get(status.device)
         self._telemetry.device(status.device, known.driver if known else "", status.state, status.text)
         self._telemetry.counted(status.device, status.counts)
         self._heartbeat(status.device)
+
+    def _keep_blocks(self) -> None:
+        """Each once, when it is news: a heartbeat that was under way while a person freed it blocks nothing again."""
+        round_ = self._clerk.begin()
+        round_.batch.statements += [care.keep_block(*block) for block in self._blocks.items()]
+        self._close(round_)
+        if not self._problem:  # else with the next heartbeat
+            self._blocks.clear()
 
     def _heard_progress(self, progress: Progress) -> None:
         if progress.link:

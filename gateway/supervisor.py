@@ -14,6 +14,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
 
 from gateway.ledger.telemetry import Telemetry
 from gateway.nursery import Born, Nursery, Spawn
@@ -35,6 +38,9 @@ class Child:
     """What is wanted of one child, and how it is."""
 
     order: Spawn
+    more: Callable[[], list[Any]] = (
+        list  # arguments that are known when it is started, after those of `order`
+    )
     driver: str = ""  # "" for the pump and the pages
     pid: int = 0
     started_s: float = 0.0
@@ -69,9 +75,12 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._wishes: queue.SimpleQueue[Child | str] = queue.SimpleQueue()
 
-    def want(self, order: Spawn, driver: str = "") -> None:
-        """From now on this child is kept running; one that runs by another order is started anew. Any thread."""
-        self._wishes.put(Child(order, driver))
+    def want(self, order: Spawn, driver: str = "", more: Callable[[], list[Any]] = list) -> None:
+        """From now on this child is kept running; one that runs by another order is started anew. Any thread.
+
+        `more` gives, at each start, the arguments that follow those of the order.
+        """
+        self._wishes.put(Child(order, more, driver))
 
     def drop(self, name: str) -> None:
         """From now on this child is not wanted. Any thread."""
@@ -98,7 +107,8 @@ class Supervisor:
                 if child.start_at_s is not None and child.pid == 0 and now_s >= child.start_at_s:
                     child.start_at_s = None
                     child.being_born = True
-                    self._nursery.spawn(child.order)
+                    order = child.order
+                    self._nursery.spawn(replace(order, args=[*order.args, *child.more()]))
             for news in self._nursery.news(self._sleep_s(now_s)):
                 if isinstance(news, Born):
                     self._born(self._children[news.name], news.pid)

@@ -60,6 +60,12 @@ class Telemetry:
         with self._lock:
             return {name: replace(one) for name, one in self._devices.items()}
 
+    def state_of(self, name: str) -> str:
+        """In a word; "" when it was never heard of."""
+        with self._lock:
+            known = self._devices.get(name)
+            return known.state if known else ""
+
     def counted(self, name: str, counts: dict[str, int]) -> None:
         with self._lock:
             known = self._devices.get(name)

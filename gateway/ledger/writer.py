@@ -336,7 +336,7 @@ class Writer:
             (self.last_seq - AUDIT_ROWS,),
         )
         before = None
-        for row in rows:  # one after the other: all at once they are two megabytes that a long run never gives back
+        for row in rows:  # not all at once: two megabytes that would never be given back
             whole = row_hash(row[-2], row[:-2]) == row[-1]
             follows = before is None or (row[-2] == before[-1] and row[0] == before[0] + 1)
             if not (whole and follows):

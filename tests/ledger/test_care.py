@@ -116,3 +116,17 @@ def test_a_scanner_with_another_home_begins_there_and_its_neighbours_stay(tmp_pa
 
     assert booked == ["negative", "negative"]
     assert modes == {"left": "sell", "right": "sell"}
+
+
+def test_a_block_is_kept_when_it_is_news_and_forgotten_when_a_person_frees_the_device(
+    counter: Counter,
+) -> None:
+    blocked = Status("counter", "blocked", "it typed what no scanner types", {}, "0c2e:0b61#18")
+
+    counter.tell(blocked)
+    kept = setting(counter, "blocked/counter")
+    counter.say("device", name="counter", do="free")
+    counter.tell(blocked)  # a heartbeat that was under way meanwhile
+    after = setting(counter, "blocked/counter")
+
+    assert (kept, after) == ("0c2e:0b61#18", None)
