@@ -16,6 +16,12 @@ def main() -> int:
     parser.add_argument(
         "--restored-to", metavar="SEQ", type=int, help="its history goes on after that movement"
     )
+    parser.add_argument("--factor", metavar="FILE", type=Path, help="send a daily series to gateways")
+    parser.add_argument("--name", help="what the series is called; else the name of the file")
+    parser.add_argument("--ahead", action="store_true", help="its days to come are known")
+    parser.add_argument("--to", metavar="STORE/GATEWAY", action="append", default=[])
+    parser.add_argument("--wait-s", type=float, default=30.0, help="for the gateways' replies")
+    parser.add_argument("--dry-run", action="store_true")
     asked = parser.parse_args()
 
     from gateway.config import find, load
@@ -25,6 +31,18 @@ def main() -> int:
         return _print_stock(settings.database, as_json=asked.json)
     if asked.release:
         return _release(settings.database, asked.release, asked.restored_to)
+    if asked.factor:
+        from backoffice.asking import send_factor
+
+        return send_factor(
+            settings.database,
+            asked.factor,
+            asked.name,
+            known_ahead=asked.ahead,
+            to=asked.to,
+            wait_s=asked.wait_s,
+            dry_run=asked.dry_run,
+        )
     from backoffice.server import serve
 
     return serve(settings)

@@ -7,12 +7,14 @@ is booked here is exactly what was booked there, whatever was lost, doubled or r
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import unquote
 
 import msgspec
 
-from backoffice.store import AlertHeard, Booked, Cursor, Discrepancy, Store, StoreRefused
+from backoffice.store import AlertHeard, Asked, Booked, Cursor, Discrepancy, Store, StoreRefused
+from gateway.cloud.commands import Command
 from gateway.cloud.topics import (
     ALERTS,
     DIGEST_TYPE,
@@ -33,6 +35,9 @@ from gateway.ledger.feed import digest_of
 
 SIDE_BUFFER_MAX = 512  # messages of one gateway that wait for the ones before them
 ASK_AGAIN_S = 2.0
+LOOK_FOR_COMMANDS_S = 1.0
+GIVE_AGAIN_S = 60.0  # a command without a reply, to a gateway that was there all the time
+ISSUER = "backoffice"
 ALERT_CLOSED = "storekeeper.alert.closed.v1"
 UNREADABLE_BYTES_MAX = 500  # of an alert that makes no sense here, how much is kept
 
@@ -142,6 +147,8 @@ class Consumer:
         self._to_ack: set[tuple[str, str]] = set()
         self._answers: list[Answer] = []
         self._spoke: set[str] = set()
+        self._given: dict[str, tuple[str, float]] = {}  # source -> command under way, since when
+        self._look_at_s = 0.0
         self.skipped = 0  # messages that made no sense
 
     def connected(self, *, session_present: bool) -> None:
@@ -195,6 +202,19 @@ class Consumer:
         self._to_ack.clear()
         return answers
 
+    def commands(self, now_s: float) -> list[Answer]:
+        """What is to be asked of gateways now: one command at a time of each, so that none comes out of order."""
+        if now_s < self._look_at_s:
+            return []
+        self._look_at_s = now_s + LOOK_FOR_COMMANDS_S
+        given = []
+        for asked in self._store.waiting():
+            before, since_s = self._given.get(asked.source, ("", 0.0))
+            if asked.id != before or now_s - since_s >= GIVE_AGAIN_S:
+                self._given[asked.source] = (asked.id, now_s)
+                given.append(_command(asked))
+        return given
+
     def _heard_state(self, source: str, peer: Peer, state: State, *, retained: bool) -> None:
         newest = state.seq.get(LEDGER, 0)
         self._store.heard_state(
@@ -202,6 +222,8 @@ class Consumer:
         )
         if not state.online:
             return
+        if source in self._given:  # the broker may have kept it: the gateway gets time to answer
+            self._given[source] = (self._given[source][0], time.monotonic())
         if state.boot_id in list(peer.boots)[:-1]:  # an earlier machine speaks again: there are two of them
             text = f"two machines call themselves {source}: one is a copy of the other's card"
             self._bar(source, peer.boots[-1], text)
@@ -299,6 +321,7 @@ class Consumer:
         else:
             reply = msgspec.json.decode(envelope.data, type=Reply)
             self._store.replied(source, reply.correlation, reply.result, reply.reason)
+            self._look_at_s = 0.0  # the next one may go
         if seq:  # an immediate reply is not numbered
             self._to_ack.add((source, lane))
             self._store.move_cursor(source, lane, Cursor(envelope.skepoch, seq))
@@ -339,6 +362,24 @@ class Consumer:
 
     def _answer(self, source: str, leaf: str, message: msgspec.Struct) -> Answer:
         return Answer(self._peers[source].address.topic(leaf), msgspec.json.encode(message))
+
+
+def _command(asked: Asked) -> Answer:
+    tenant, store, gateway = asked.source.split("/")
+    issued, expires = (
+        datetime.fromtimestamp(us // 1_000_000, UTC) for us in (asked.issued_us, asked.expires_us)
+    )
+    command = Command(
+        id=asked.id,
+        issuer=ISSUER,
+        cmd_seq=asked.cmd_seq,
+        gw=asked.source,
+        issued=issued,
+        expires=expires,
+        type=asked.type,
+        body=msgspec.json.decode(asked.body),
+    )
+    return Answer(Address(tenant, store, gateway).topic("down/cmd"), msgspec.json.encode(command))
 
 
 def _alert(seq: int, envelope: EnvelopeIn) -> AlertHeard:

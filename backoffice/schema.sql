@@ -98,3 +98,18 @@ CREATE TABLE IF NOT EXISTS reply (
     reason TEXT NOT NULL,
     PRIMARY KEY (source, command)
 ) STRICT, WITHOUT ROWID;
+
+-- What a gateway is asked for, in this order: the next is given when the one before has its reply.
+CREATE TABLE IF NOT EXISTS command (
+    id      TEXT PRIMARY KEY,            -- UUIDv7
+    source  TEXT NOT NULL,
+    cmd_seq INTEGER NOT NULL,            -- grows with each command to this gateway, by the clock
+    type    TEXT NOT NULL,
+    body    TEXT NOT NULL,               -- JSON; '' once it was answered
+    issued_us  INTEGER NOT NULL,
+    expires_us INTEGER NOT NULL,
+    answered   INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (source, cmd_seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS command_waiting ON command (source, cmd_seq) WHERE answered = 0;

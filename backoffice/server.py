@@ -78,6 +78,9 @@ def _consume(settings: Backoffice, consumer: Consumer, backoff: Backoff, stop: t
             received.clear()
             for answer in answers:
                 line.publish(answer.topic, answer.payload)
+        if line.up:
+            for command in consumer.commands(time.monotonic()):
+                line.publish(command.topic, command.payload)
     line.close()
 
 

@@ -30,6 +30,18 @@ class AlertHeard(NamedTuple):
     first_us: int
 
 
+class Asked(NamedTuple):
+    """A command that waits for its reply. `body` is JSON."""
+
+    id: str
+    source: str
+    cmd_seq: int
+    type: str
+    body: str
+    issued_us: int
+    expires_us: int
+
+
 class Discrepancy(NamedTuple):
     """One item that the two ends count differently, as of the same movement."""
 
@@ -91,6 +103,9 @@ class Store(Protocol):
     def raise_alert(self, source: str, alert: AlertHeard) -> None: ...
     def close_alert(self, source: str, kind: str, subject: str) -> None: ...
     def replied(self, source: str, command: str, result: str, reason: str) -> None: ...
+    def waiting(self) -> list[Asked]:
+        """Of each gateway that is there and heard, the oldest command without a reply."""
+
     def name(self, source: str, names: Iterable[tuple[str, str]]) -> None:
         """(sku, what it is called)."""
 

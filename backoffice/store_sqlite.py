@@ -2,14 +2,28 @@
 
 import contextlib
 import sqlite3
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from backoffice.store import AlertHeard, Booked, Cursor, Discrepancy, GatewayView, StockView, StoreRefused
+from backoffice.store import (
+    AlertHeard,
+    Asked,
+    Booked,
+    Cursor,
+    Discrepancy,
+    GatewayView,
+    StockView,
+    StoreRefused,
+)
+from gateway.clock import uuid7s
 from gateway.stock.movements import VIRTUAL
 
 SCHEMA = Path(__file__).parent / "schema.sql"
+DAY_US = 86_400_000_000
+COMMAND_DAYS = 30  # a gateway that is away for longer refuses it as expired
+ANSWERED_DAYS_KEPT = 90
 
 
 class SqliteStore:
@@ -71,6 +85,39 @@ class SqliteStore:
         self._db.execute(
             "INSERT OR REPLACE INTO reply VALUES (?, ?, ?, ?)", (source, command, result, reason)
         )
+        self._db.execute(
+            "UPDATE command SET answered = 1, body = '' WHERE id = ? AND source = ?", (command, source)
+        )
+
+    def ask(self, source: str, type: str, bodies: Iterable[str], now_us: int) -> list[str]:
+        """Commands for one gateway, in this order; their ids. Whoever runs the back office gives them."""
+        self._db.execute(
+            "DELETE FROM command WHERE answered AND issued_us < ?", (now_us - ANSWERED_DAYS_KEPT * DAY_US,)
+        )
+        newest = "SELECT coalesce(max(cmd_seq), 0) FROM command WHERE source = ?"
+        first = max(self._db.execute(newest, (source,)).fetchone()[0] + 1, now_us // 1000)
+        ids = (str(uuid.UUID(bytes=one)) for one in uuid7s(now_us))
+        rows = [
+            (next(ids), source, first + at, type, body, now_us, now_us + COMMAND_DAYS * DAY_US)
+            for at, body in enumerate(bodies)
+        ]
+        self._db.executemany("INSERT INTO command VALUES (?, ?, ?, ?, ?, ?, ?, 0)", rows)
+        self.commit()
+        return [row[0] for row in rows]
+
+    def waiting(self) -> list[Asked]:
+        rows = self._db.execute(
+            """SELECT id, source, min(cmd_seq), type, body, issued_us, expires_us
+               FROM command JOIN gateway USING (source)
+               WHERE answered = 0 AND online AND barred IS NULL GROUP BY source"""
+        )
+        return [Asked(*row) for row in rows]
+
+    def replies(self, commands: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """id -> (result, reason) of those commands that have their reply."""
+        query = "SELECT result, reason FROM reply WHERE command = ?"
+        found = {one: self._db.execute(query, (one,)).fetchone() for one in commands}
+        return {one: reply for one, reply in found.items() if reply is not None}
 
     def name(self, source: str, names: Iterable[tuple[str, str]]) -> None:
         self._db.executemany(

@@ -109,23 +109,15 @@ def factor(
     The forecast uses it only where a back-test says that it helps: storekeeper model status says so.
     """
     from gateway.cli.opened import opened
+    from gateway.ledger.factor_file import read_factor
 
     settings, _ = opened(config)
-    called = name or file.stem.lower()
-    days: list[list[object]] = []
-    wrong = []
-    for number, line in _lines(file, ("day", "value")):
-        row = [line["day"].strip(), line["value"].strip().replace(",", ".")]
-        try:
-            _check({"factor": {"name": called, "days": [row]}})
-            days.append([row[0], float(row[1])])
-        except ValueError as error:
-            wrong.append(f"{file.name} row {number}: {error}. Row left out")
-    rows = [
-        {"factor": {"name": called, "known_ahead": ahead, "days": days[start : start + ROWS_PER_DOCUMENT]}}
-        for start in range(0, len(days), ROWS_PER_DOCUMENT)
-    ]
-    _send(ctx, settings, rows, wrong, dry_run, f"factor {called}: days", len(days))
+    try:
+        read = read_factor(file, name, known_ahead=ahead)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    rows = [{"factor": row} for row in read.rows]
+    _send(ctx, settings, rows, read.wrong, dry_run, f"factor {read.name}: days", read.days)
 
 
 @plans.command(
@@ -161,19 +153,13 @@ def like(ctx: click.Context, new: str, known: str, share: float, config: Path | 
 
 
 def _lines(file: Path, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(row number, columns); raises click.UsageError when a column is missing."""
-    import csv
+    """As `lines`; raises click.UsageError when a column is missing."""
+    from gateway.ledger.factor_file import lines
 
-    with file.open(newline="", encoding="utf-8-sig") as table:
-        reader = csv.DictReader(table)
-        missing = [name for name in wanted if name not in (reader.fieldnames or ())]
-        if missing:
-            columns = ", ".join(reader.fieldnames or ()) or "nothing"
-            raise click.UsageError(
-                f"{file.name}: the first line has no column {missing[0]!r} (it has {columns})"
-            )
-        for number, line in enumerate(reader, 2):
-            yield number, {name: value or "" for name, value in line.items() if name}
+    try:
+        yield from lines(file, wanted)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _plan(line: dict[str, str], sku: str, currency: str) -> dict[str, Any]:
