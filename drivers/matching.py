@@ -22,7 +22,7 @@ Matcher = Callable[[bytes, int, bool], Match]  # (data, where, no more will come
 WITHOUT_BIT_7 = bytes(range(128)) * 2  # a translation: 7 data bits and parity, read as 8 bits
 
 
-class FrameSearch:
+class AnswerSearch:
     """Feeds `matcher` and bounds what it does not recognise."""
 
     def __init__(self, matcher: Matcher, doubt: LineDoubt, *, seven_bits: bool = False) -> None:

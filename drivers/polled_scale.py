@@ -2,13 +2,13 @@
 
 from drivers.asking import Conversation
 from drivers.contract import AnyReading, Garbled, Health
-from drivers.matching import FrameSearch, LineSearch
+from drivers.matching import AnswerSearch, LineSearch
 
 
 class PolledScale:
     """A decoder: `search` reads, `asking` (None: the scale talks by itself) asks."""
 
-    def __init__(self, search: FrameSearch | LineSearch, asking: Conversation | None, line: str) -> None:
+    def __init__(self, search: AnswerSearch | LineSearch, asking: Conversation | None, line: str) -> None:
         """`line` names the setting for people: "9600 baud"."""
         self._search = search
         self._asking = asking

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from drivers.asking import Conversation
 from drivers.contract import Decoder, Health, Transport, Weight
 from drivers.line_doubt import LineDoubt
-from drivers.matching import MORE, NOT_HERE, FrameSearch, Match
+from drivers.matching import MORE, NOT_HERE, AnswerSearch, Match
 from drivers.polled_scale import PolledScale
 from drivers.weighed import unit_of, value_of
 
@@ -52,7 +52,7 @@ class CasDecoder(PolledScale):
     """ENQ asks whether the scale is ready; only its ACK is answered with the question itself."""
 
     def __init__(self, config: CasConfig) -> None:
-        search = FrameSearch(self._match, LineDoubt(config.baud))
+        search = AnswerSearch(self._match, LineDoubt(config.baud))
         super().__init__(search, Conversation((), (ENQ,), config.poll_ms / 1000), f"{config.baud} baud")
         self._is_ready = False
 

@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from drivers.asking import Conversation
 from drivers.contract import Decoder, Health, Transport, Weight
 from drivers.line_doubt import LineDoubt
-from drivers.matching import MORE, NOT_HERE, FrameSearch, Match
+from drivers.matching import MORE, NOT_HERE, AnswerSearch, Match
 from drivers.polled_scale import PolledScale
 from drivers.weighed import unit_of, value_of
 
@@ -45,7 +45,7 @@ class NciDriver:
         )
 
     def decoder(self, config: NciConfig) -> Decoder:
-        search = FrameSearch(match, LineDoubt(config.baud, bit_7_is_parity=True), seven_bits=True)
+        search = AnswerSearch(match, LineDoubt(config.baud, bit_7_is_parity=True), seven_bits=True)
         asking = Conversation((), (b"W\r",), config.poll_ms / 1000)
         return PolledScale(search, asking, f"{config.baud} baud")
 

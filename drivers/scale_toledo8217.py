@@ -13,7 +13,7 @@ from annotated_types import Ge, Le
 from drivers.asking import Conversation
 from drivers.contract import ConfigError, Decoder, Health, Transport, Weight
 from drivers.line_doubt import LineDoubt
-from drivers.matching import MORE, NOT_HERE, FrameSearch, Match
+from drivers.matching import MORE, NOT_HERE, AnswerSearch, Match
 from drivers.polled_scale import PolledScale
 from drivers.weighed import value_of
 
@@ -52,7 +52,7 @@ class Toledo8217Driver:
 
     def decoder(self, config: Toledo8217Config) -> Decoder:
         doubt = LineDoubt(config.baud, bit_7_is_parity=True)
-        search = FrameSearch(Answers(config.unit).match, doubt, seven_bits=True)
+        search = AnswerSearch(Answers(config.unit).match, doubt, seven_bits=True)
         opening = (PROBE, PROBE_END) if config.probe else ()
         return PolledScale(
             search, Conversation(opening, (b"W",), config.poll_ms / 1000), f"{config.baud} baud"

@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 
 from drivers.contract import AnyReading, Decoder, Transport, Weight
 from drivers.line_doubt import LineDoubt
-from drivers.matching import MORE, NOT_HERE, FrameSearch, Match
+from drivers.matching import MORE, NOT_HERE, AnswerSearch, Match
 from drivers.weighed import scaled
 
 STX, CR = 0x02, 0x0D
@@ -48,7 +48,9 @@ class ToledoContinuousDriver:
 
 class ToledoContinuousDecoder:
     def __init__(self, config: ToledoContinuousConfig) -> None:
-        self._search = FrameSearch(self._match, LineDoubt(config.baud, bit_7_is_parity=True), seven_bits=True)
+        self._search = AnswerSearch(
+            self._match, LineDoubt(config.baud, bit_7_is_parity=True), seven_bits=True
+        )
         self._has_checksum = {"auto": None, "yes": True, "no": False}[config.checksum]
         self._votes: list[bool] = []
 
