@@ -18,6 +18,7 @@ from drivers.keyboard_layouts import ALTGR, CAPS, KEYPAD, SHIFT, keymap
 from drivers.scanned import TEXT_BYTES_MAX, scan_of
 
 UNENDED_CHARS_MIN = 4  # silence makes a scan of a text only from this length on
+GONE_S = 60.0  # a silence that nobody heard begin is the host's word that the device was unplugged
 BOOT_REPORT_BYTES = 8
 
 ENTERS = (28, 96)  # and the keypad's
@@ -99,13 +100,14 @@ class HidScannerDecoder:
         return readings
 
     def idle(self, now_s: float) -> list[AnyReading]:
-        if (now_s - self._last_s) * 1000 < self._config.idle_ms:
+        silence_s = now_s - self._last_s
+        if silence_s * 1000 < self._config.idle_ms:
             return []
         self._alt_digits = ""
         if not self._text and not self._problem:
             return []
         is_long = len(self._text) >= UNENDED_CHARS_MIN and self._text.endswith(self._config.suffix)
-        ended = self._silence_ends and not self._key_held and is_long
+        ended = self._silence_ends and not self._key_held and is_long and silence_s < GONE_S
         if not ended and not self._problem:
             self._problem = "half a code: no end came"
         return self._finish(0)

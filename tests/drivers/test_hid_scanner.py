@@ -13,6 +13,7 @@ import pytest
 from drivers.contract import AnyReading, Garbled, Health, Scan
 from drivers.guard import SCANS_MAX
 from drivers.hid_scanner import HidScannerConfig, HidScannerDecoder
+from drivers.host import LONG_AGO_S
 from drivers.transports import EvdevTransport
 from tests.drivers.recordings import FIXTURES
 
@@ -77,6 +78,16 @@ def test_silence_before_the_suffix_that_the_scanner_adds_is_a_cut() -> None:
     scanner.feed(typed("96385074a")[0], 0.0)
 
     assert [type(one) for one in scanner.idle(1.0)] == [Garbled]
+
+
+@pytest.mark.parametrize("terminator", ["auto", "none"])
+def test_the_half_of_a_code_that_an_unplugged_scanner_leaves_is_no_shorter_code(terminator: str) -> None:
+    scanner = decoder(terminator=terminator)
+    scanner.feed(typed("96385074")[0], 10.0)  # of 9638507401234; the kernel lets go of the keys
+    unplugged_s = 10.02
+
+    (left,) = scanner.idle(unplugged_s + LONG_AGO_S)
+    assert left == Garbled(error="half a code: no end came", raw_hex=b"96385074".hex())
 
 
 def test_silence_shorter_than_the_setting_ends_nothing() -> None:
