@@ -13,7 +13,6 @@ from msgspec import Meta, Struct
 from drivers.contract import Outcome
 from gateway.care import BLOCKED
 from gateway.ledger.master import PLAN_KEYS, Statement, name_code, upsert_item
-from gateway.ledger.plans import statements_of
 from gateway.ledger.writer import AlertClosed, AlertRaised
 from gateway.stock.counts import corrections
 from gateway.stock.lots import LotStock
@@ -244,7 +243,7 @@ class Factor(Struct):
     known_ahead: bool = False
 
     def meaning(self, shop: Shop, now_us: int) -> Meaning:
-        statements = statements_of({"factor": msgspec.to_builtins(self)}, now_us)
+        statements = upsert_item({"factor": msgspec.to_builtins(self)}, now_us)
         told = sorted(day for day, _ in self.days)
         return Meaning(Outcome("ok", f"{self.name}: {told[0]} to {told[-1]}"), statements=statements)
 

@@ -110,12 +110,12 @@ def test_a_night_run_twice_keeps_its_champion(ledger_path, learned, tmp_path):
     assert rows(copy, "SELECT value FROM state WHERE name = 'served_by'")[0][0].startswith("model 2024-")
 
 
-def test_the_same_ledger_seed_and_version_give_the_same_forecasts(ledger_path, tmp_path):
-    for name in ("a.db", "b.db"):
-        worker("forecast", "--ledger", ledger_path, "--out", tmp_path / name, "--through", THROUGH)
+def test_the_same_ledger_seed_and_version_give_the_same_forecasts(ledger_path, learned, tmp_path):
+    worker("learn", "--ledger", ledger_path, "--out", tmp_path / "again.db", "--through", THROUGH)
 
-    query = "SELECT * FROM forecast ORDER BY sku, day"
-    assert rows(tmp_path / "a.db", query) == rows(tmp_path / "b.db", query)
+    for table in ("forecast", "forecast_sum", "item", "model"):
+        query = f"SELECT * FROM {table} ORDER BY 1, 2, 3"
+        assert rows(tmp_path / "again.db", query) == rows(learned, query)
 
 
 def test_a_second_night_reads_only_new_movements(ledger_path, tmp_path):
@@ -208,23 +208,31 @@ def test_an_unknown_item_is_named(learned):
 def test_a_worker_killed_at_any_moment_leaves_the_forecasts_of_the_night_before(
     ledger_path, learned, tmp_path
 ):
+    """By turns while it learns and while it forecasts; a worker that was done before its kill does not count."""
     out = tmp_path / "forecast.db"
     with sqlite3.connect(learned) as store, sqlite3.connect(out) as target:
         store.backup(target)
-    chance = random.Random(1)
-    night = command("learn", "--ledger", ledger_path, "--out", out, "--through", THROUGH)
+    night = ["--ledger", ledger_path, "--out", out, "--through", THROUGH, "--block-items", 3, "--seed"]
+    began_s = time.monotonic()
+    worker("forecast", *night, 0)
+    last_moment_s = {"learn": 3.0, "forecast": time.monotonic() - began_s}
+    chance, kills = random.Random(1), 0
 
-    for _ in range(KILLS):
+    while kills < KILLS:
+        name = "forecast" if kills % 2 else "learn"
         process = subprocess.Popen(
-            [*night, "--seed", str(chance.randint(1, 99))],
+            command(name, *night, chance.randint(1, 3)),
             cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        time.sleep(chance.uniform(0.1, 3.0))
+        time.sleep(chance.uniform(0.1, last_moment_s[name]))
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        kills += process.wait() == -signal.SIGKILL
 
         assert rows(out, "PRAGMA integrity_check") == [("ok",)]
         assert rows(out, "SELECT count(*) FROM forecast") == [(12 * 28,)]
+    worker("forecast", *night, 0)
+    left = "SELECT count(*) FROM sqlite_master WHERE name GLOB 'next_*'"
+    assert rows(out, f"SELECT (SELECT count(*) FROM forecast), ({left})") == [(12 * 28, 0)]
 
 
 KILLED_AFTER_A_BLOCK = """
