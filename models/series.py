@@ -178,58 +178,81 @@ def panel_of(
         through.toordinal() - HISTORY_DAYS_MAX + 1,
     )
     days = through.toordinal() - first + 1
-    items, reach = len(series), days + PLAN_DAYS
-    units = np.full((items, days), np.nan, np.float32)
-    censored = np.zeros((items, days), np.bool_)
-    for row, item in enumerate(series):
-        start = item.first_day - first
-        demand = np.zeros(days - max(start, 0), np.float32)
-        kept = item.demand[max(-start, 0) :][: len(demand)]
-        demand[: len(kept)] = np.maximum(kept, 0)
-        units[row, max(start, 0) :] = demand
-        stock = np.cumsum(item.change, dtype=np.float64)
-        closing = np.full(len(demand), stock[-1] if len(stock) else 0)
-        closing[: len(kept)] = stock[max(-start, 0) :][: len(demand)]
-        was_counted_in = np.maximum.accumulate(item.change > 0)[-1] if len(item.change) else False
-        censored[row, max(start, 0) :] = (closing <= 0) & was_counted_in
-    rows = {item.sku: row for row, item in enumerate(series)}
-    closed, school = np.zeros((1, reach), np.bool_), np.zeros((1, reach), np.bool_)
-    promotion, display = np.zeros((2, items, reach), np.float32)
+    units, censored = _booked(series, first, days)
+    calendar = _Calendar.of(series, first, days + PLAN_DAYS)
     for event in sorted(
         events, key=lambda event: event.kind != "closed"
     ):  # a week's sum goes to its open days
-        span = slice(
-            max(0, event.starts_on.toordinal() - first), max(0, event.ends_on.toordinal() - first + 1)
-        )
-        if event.kind in ("closed", "school_holiday"):
-            (closed if event.kind == "closed" else school)[0, span] = True
-            continue
-        which = slice(None) if event.sku == "" else rows.get(event.sku)
-        if which is None:
-            continue
-        if event.kind == "one_off":
-            units[which, span] = np.nan  # a person said that this day says nothing about the others
-        elif event.kind == "launch":
-            units[which, : span.start] = np.nan
-        elif event.kind == "weekly_sums":
-            spread_weeks(units[which].reshape(-1, days), closed[0], span)
-        elif event.kind in ("promotion", "display"):
-            (display if event.kind == "display" else promotion)[which, span] = event.strength
+        calendar.enter(event, units)
     names = sorted({categories.get(item.sku, "") for item in series})
-    groups = np.array([names.index(categories.get(item.sku, "")) for item in series], np.int32)
     first_day = date.fromordinal(first)
     return Panel(
         keys=tuple(item.sku for item in series),
         first_day=first_day,
         units=units,
         censored=censored,
-        groups=groups,
-        closed=closed,
-        holiday=holiday_row(first_day, reach, country, subdivision),
-        school_holiday=school,
-        promotion=promotion,
-        display=display,
+        groups=np.array([names.index(categories.get(item.sku, "")) for item in series], np.int32),
+        closed=calendar.closed,
+        holiday=holiday_row(first_day, days + PLAN_DAYS, country, subdivision),
+        school_holiday=calendar.school_holiday,
+        promotion=calendar.promotion,
+        display=calendar.display,
     )
+
+
+def _booked(series: list[Series], first: int, days: int) -> tuple[Floats, np.ndarray]:
+    """(items, days) demand, NaN before an item's first day; and whether the day closed with nothing on the shelf."""
+    units = np.full((len(series), days), np.nan, np.float32)
+    censored = np.zeros((len(series), days), np.bool_)
+    for row, item in enumerate(series):
+        start, skipped = max(item.first_day - first, 0), max(first - item.first_day, 0)
+        demand = np.zeros(days - start, np.float32)
+        kept = item.demand[skipped:][: len(demand)]
+        demand[: len(kept)] = np.maximum(kept, 0)
+        units[row, start:] = demand
+        stock = np.cumsum(item.change, dtype=np.float64)
+        closing = np.full(len(demand), stock[-1] if len(stock) else 0)
+        closing[: len(kept)] = stock[skipped:][: len(demand)]
+        censored[row, start:] = (closing <= 0) & bool((item.change > 0).any())  # counted in at least once
+    return units, censored
+
+
+@dataclass(frozen=True, slots=True)
+class _Calendar:
+    """What people planned, day by day from `first` (an ordinal) on; (1, days) of the shop or (items, days)."""
+
+    first: int
+    rows: dict[str, int]  # sku -> row
+    closed: np.ndarray
+    school_holiday: np.ndarray
+    promotion: Floats
+    display: Floats
+
+    @classmethod
+    def of(cls, series: list[Series], first: int, days: int) -> _Calendar:
+        rows = {item.sku: row for row, item in enumerate(series)}
+        closed, school_holiday = np.zeros((2, 1, days), np.bool_)
+        promotion, display = np.zeros((2, len(series), days), np.float32)
+        return cls(first, rows, closed, school_holiday, promotion, display)
+
+    def enter(self, event: Event, units: Floats) -> None:
+        """One line of the calendar; what it says of past days goes into `units` (items, days)."""
+        starts, ends = event.starts_on.toordinal() - self.first, event.ends_on.toordinal() - self.first
+        span = slice(max(0, starts), max(0, ends + 1))
+        if event.kind in ("closed", "school_holiday"):
+            (self.closed if event.kind == "closed" else self.school_holiday)[0, span] = True
+            return
+        which = slice(None) if event.sku == "" else self.rows.get(event.sku)
+        if which is None:
+            return
+        if event.kind == "one_off":
+            units[which, span] = np.nan  # a person said that this day says nothing about the others
+        elif event.kind == "launch":
+            units[which, : span.start] = np.nan
+        elif event.kind == "weekly_sums":
+            spread_weeks(units[which].reshape(-1, units.shape[1]), self.closed[0], span)
+        elif event.kind in ("promotion", "display"):
+            (self.display if event.kind == "display" else self.promotion)[which, span] = event.strength
 
 
 def spread_weeks(units: Floats, closed: np.ndarray, span: slice) -> None:
