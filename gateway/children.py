@@ -16,7 +16,7 @@ from gateway.addresses import bus_address, hint_address
 from gateway.care import HARDWARE, KEPT_BLOCK
 from gateway.config import Device, Settings, load
 from gateway.errors import SettingsInvalid
-from gateway.ledger import queries
+from gateway.ledger.reading import connect, settings_below
 from gateway.ledger.telemetry import Telemetry
 from gateway.nursery import Spawn
 from gateway.stock.stations import COMMAND_PREFIX
@@ -104,10 +104,10 @@ class Children:
         """What the ledger says now, for `drivers.trust.Trust`: the hardware that is confirmed, that is blocked."""
         with (
             contextlib.suppress(sqlite3.Error),  # of the disk: as it was at the start before
-            closing(queries.connect(self.settings.ledger.data_dir / "ledger.db")) as ledger,
+            closing(connect(self.settings.ledger.data_dir / "ledger.db")) as ledger,
         ):
-            self._confirmed = queries.settings_below(ledger, HARDWARE)
-            self._blocked = queries.settings_below(ledger, KEPT_BLOCK)
+            self._confirmed = settings_below(ledger, HARDWARE)
+            self._blocked = settings_below(ledger, KEPT_BLOCK)
         return [self._confirmed.get(name), self._blocked.get(name)]
 
     def _drop(self, name: str) -> None:

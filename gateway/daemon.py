@@ -20,6 +20,7 @@ from gateway.children import Children
 from gateway.config import Settings
 from gateway.ingest import Ingest
 from gateway.ledger.library import set_up_for_one_thread_a_connection
+from gateway.ledger.open_alerts import OpenAlerts
 from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import Writer
 from gateway.notify import notify
@@ -54,7 +55,8 @@ def run(settings: Settings) -> int:
     children = Children(settings, supervisor, telemetry, ingest.settle)
     children.want()
 
-    timetable = Timetable(settings, telemetry)
+    open_alerts = OpenAlerts(writer.path)
+    timetable = Timetable(settings, telemetry, open_alerts)
 
     stop, last = threading.Event(), threading.Event()  # `last`: when the children have gone
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,7 +68,7 @@ def run(settings: Settings) -> int:
         return _start(name, partial(loop, until), stop, failures)
 
     core = [start("ingest", ingest.run, last), start("telemetry", telemetry.run, last)]
-    watch = Watch(lambda: children.settings, telemetry, supervisor.failures)
+    watch = Watch(lambda: children.settings, telemetry, supervisor.failures, open_alerts)
     hands = [
         start("supervisor", supervisor.run, stop),
         start("timetable", timetable.run, stop),
@@ -87,6 +89,8 @@ def run(settings: Settings) -> int:
     last.set()
     for thread in core:
         thread.join(CORE_ENDS_WITHIN_S)
+    if not any(thread.is_alive() for thread in hands):
+        open_alerts.close()
     if not any(thread.is_alive() for thread in core):  # who hangs on a dying disk still holds them
         writer.close()
         hints.close()

@@ -22,7 +22,7 @@ from drivers.contract import Document
 from gateway.addresses import bus_address
 from gateway.config import Settings
 from gateway.ledger.backups import backups
-from gateway.ledger.forecasts import made_us
+from gateway.ledger.made_at import made_us
 from gateway.ledger.open_alerts import OpenAlerts
 from gateway.ledger.telemetry import Telemetry
 from gateway.room import let_backups_go, notices, room, told
@@ -54,12 +54,12 @@ class Job:
 class Timetable:
     """One worker at a time; its last words go to the log of the daemon."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, telemetry: Telemetry, open_alerts: OpenAlerts) -> None:
         self._settings = settings
         self._zone = ZoneInfo(settings.shop.timezone)
         self._telemetry = telemetry
         self._jobs = [*([_forecast(settings)] if can_forecast() else []), _backup(settings)]
-        self._open_alerts = OpenAlerts(settings.ledger.data_dir / "ledger.db")
+        self._open_alerts = open_alerts
         self._job: Job | None = None
         self._worker: subprocess.Popen[bytes] | None = None
 
@@ -76,7 +76,6 @@ class Timetable:
             if time.monotonic() >= look_s:
                 look_s = time.monotonic() + LOOK_EVERY_S - 1
                 self.look_at_the_disk()
-        self._open_alerts.close()
         if self._worker is not None:
             self._worker.terminate()  # it leaves what the night before made
             self._worker.wait()

@@ -9,7 +9,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,18 +18,14 @@ from drivers.discover import hardware_at
 from gateway.addresses import bus_address
 from gateway.care import BLOCKED
 from gateway.config import Device, Settings
-from gateway.ledger import queries
 from gateway.ledger.open_alerts import OpenAlerts
 from gateway.ledger.telemetry import DeviceState, Telemetry
 from gateway.plugged import is_unplugged, where
-from gateway.shelf_evidence import ShelfEvidence, evidence
 
 LOOK_EVERY_S = 2.0
 SHELVES_EVERY_S = 120.0
 GONE_AFTER_S = 60.0
 FAILURES_MAX, FAILURES_WITHIN_S = 3, 600.0
-AGREES_WITHIN_ERRORS = 2.0  # standard errors between weight and ledger
-REMOVAL = "unscanned_removal"
 OF_A_DEVICE = ("device_gone", "device_failing", "device_muted", BLOCKED)
 
 
@@ -53,11 +48,12 @@ class Watch:
         settings: Callable[[], Settings],
         telemetry: Telemetry,
         failures: Callable[[str, float], int],
+        open_alerts: OpenAlerts,
     ) -> None:
         self._settings = settings
         self._telemetry = telemetry
         self._failures = failures
-        self._alerts = OpenAlerts(settings().ledger.data_dir / "ledger.db")
+        self._alerts = open_alerts
         self._open: frozenset[tuple[str, str]] = frozenset()
 
     def run(self, stop: threading.Event) -> None:
@@ -72,7 +68,6 @@ class Watch:
                 notices += self._of_shelves(time.time_ns() // 1000)
             for notice in notices:
                 self._say(outlet, notice)
-        self._alerts.close()
         outlet.close()
 
     def _still_open(self) -> frozenset[tuple[str, str]]:
@@ -106,23 +101,12 @@ class Watch:
         return self._failures(name, FAILURES_WITHIN_S) > FAILURES_MAX
 
     def _of_shelves(self, now_us: int) -> list[Notice]:
-        """Scales under shelves, beside the ledger. A file that cannot be read just now is read at the next look."""
-        settings = self._settings()
-        weighed = [device for device in settings.devices if device.sku and not device.problem]
+        weighed = [device for device in self._settings().devices if device.sku and not device.problem]
         if not weighed:
             return []
-        weights = settings.ledger.data_dir / "telemetry.db"
-        try:
-            with closing(self._ledger()) as ledger, closing(queries.connect(weights)) as telemetry:
-                known = queries.alerts(ledger, ("open", "ack", "closed"), limit=-1)
-                said = [one for one in known if one.kind == REMOVAL]
-                found = [evidence(ledger, telemetry, device, now_us) for device in weighed]
-        except sqlite3.Error:
-            return []
-        return [notice for one in found for notice in of_shelf(one, said)]
+        from gateway.shelf_notices import notices  # half a megabyte, with what it needs
 
-    def _ledger(self) -> sqlite3.Connection:
-        return queries.connect(self._settings().ledger.data_dir / "ledger.db")
+        return notices(weighed, self._settings().ledger.data_dir, now_us)
 
 
 def of_device(device: Device, state: DeviceState, is_failing: bool, now_s: float) -> Iterator[Notice]:
@@ -145,40 +129,3 @@ def of_device(device: Device, state: DeviceState, is_failing: bool, now_s: float
         yield Notice(
             "device_failing", name, "warning", f"{text}; its last words are in the log: {state.text}"
         )
-
-
-def of_shelf(shelf: ShelfEvidence, said: list[queries.Alert]) -> list[Notice]:
-    """Each removal that nobody scanned, once; closed when the ledger agrees with the weight again."""
-    subject = f"{shelf.sku}@{shelf.location}"
-    own = [one for one in said if one.subject == subject]
-    told_s = max((float(one.data.get("at_s", 0)) for one in own), default=0.0)
-    count = shelf.by_weight
-    by_weight = count.units if count else None
-    notices = [
-        Notice(
-            REMOVAL,
-            subject,
-            "warning",
-            f"{shelf.sku} at {shelf.location}: {one.reason}",
-            {
-                "device": shelf.device,
-                "sku": shelf.sku,
-                "location": shelf.location,
-                "at_s": one.at_s,
-                "units": one.units,
-                "grams": one.grams,
-                "unit_grams": shelf.unit.grams,
-                "by_weight_units": by_weight,
-                "by_ledger_units": shelf.by_ledger_units,
-            },
-        )
-        for one in shelf.removals
-        if one.at_s > told_s
-    ]
-    agrees = count is not None and (
-        abs(count.estimate_units - shelf.by_ledger_units)
-        <= max(0.5, AGREES_WITHIN_ERRORS * count.standard_error_units)
-    )
-    if not notices and agrees and any(one.state != "closed" for one in own):
-        notices.append(Notice(REMOVAL, subject))
-    return notices

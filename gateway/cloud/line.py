@@ -114,8 +114,11 @@ class Line:
         if v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho has no types here
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        host: Any = self._broker.host
+        if host.isascii() and not self._broker.tls:
+            host = host.encode()  # for a text Python loads the tables of all scripts, half a megabyte
         self._client.connect(
-            self._broker.host,
+            host,
             self._broker.port,
             KEEPALIVE_S,
             clean_start=False if v5 else 3,  # 3: paho's "as the protocol version has it"

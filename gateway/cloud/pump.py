@@ -32,7 +32,7 @@ from gateway.cloud.topics import ALERTS, DIGESTS, LEDGER, OUTBOX_TOPIC, REPLIES,
 from gateway.cloud.window import RECONNECT_MAX_S, Backoff, Flow, LineWindow
 from gateway.config import Settings
 from gateway.ledger import feed
-from gateway.ledger.queries import connect
+from gateway.ledger.reading import connect
 
 EVENTS_PER_MESSAGE_MAX = 100
 EVENT_BYTES, PACKED_EVENT_BYTES = 700, 120  # about, in a batch: how many fit into what the line takes

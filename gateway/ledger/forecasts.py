@@ -4,8 +4,8 @@ import contextlib
 import json
 import sqlite3
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,33 +133,6 @@ def progress(data_dir: Path) -> NightProgress | None:
     return None
 
 
-def made_us(forecast_db: Path) -> int | None:
-    """When the last whole night was made; None for none, also when the first one was cut off. Raises OSError.
-
-    Opened only when the file changed: whoever opens it writes its index of the log anew, 40 kB a minute.
-    """
-    try:
-        files = [forecast_db.stat()]
-    except FileNotFoundError:
-        return None
-    with contextlib.suppress(FileNotFoundError):
-        files.append(forecast_db.with_name(f"{forecast_db.name}-wal").stat())
-    written = tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in files if one.st_size)
-    return _made_us(forecast_db, written)
-
-
-@lru_cache(1)
-def _made_us(forecast_db: Path, _as_of: tuple[tuple[int, int, int], ...]) -> int | None:
-    with contextlib.suppress(sqlite3.Error, ValueError):
-        store = sqlite3.connect(f"file:{forecast_db}?mode=ro", uri=True, timeout=1)
-        try:
-            row = store.execute("SELECT value FROM state WHERE name = 'made_us'").fetchone()
-        finally:
-            store.close()
-        return int(row[0]) if row else None
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
     version: str
@@ -174,7 +147,8 @@ class ModelDecision:
     day: str
     action: str
     version: str
-    why: str
+    why: str  # in English, as the worker said it
+    reason: dict[str, Any]  # the same as a code with its figures, where the worker gave them
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,14 +164,17 @@ class ModelStatus:
 
 def model_status(store: sqlite3.Connection, decisions: int = 20) -> ModelStatus:
     versions = store.execute("SELECT version, role, made_on, loss, rule_loss FROM model ORDER BY rowid DESC")
-    said = store.execute(
-        "SELECT day, action, version, why FROM decision ORDER BY id DESC LIMIT ?", (decisions,)
-    )
+    said = store.execute("SELECT * FROM decision ORDER BY id DESC LIMIT ?", (decisions,))
     items, simple = store.execute("SELECT count(*), coalesce(sum(simple_rule), 0) FROM item").fetchone()
     return ModelStatus(
         dict(store.execute("SELECT name, value FROM state").fetchall()),
         tuple(ModelVersion(*row) for row in versions),
-        tuple(ModelDecision(*row) for row in said),
+        tuple(map(_decision, said)),
         items,
         simple,
     )
+
+
+def _decision(row: tuple[Any, ...]) -> ModelDecision:
+    _, day, action, version, why, *reason = row  # an earlier worker kept no reason
+    return ModelDecision(day, action, version, why, json.loads(reason[0] or "{}") if reason else {})

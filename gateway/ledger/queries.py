@@ -8,9 +8,10 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from gateway.ledger.reading import connect as connect
+from gateway.ledger.reading import settings_below as settings_below
 from gateway.stock.movements import VIRTUAL
 
 _VIRTUAL = f"({', '.join(map(repr, sorted(VIRTUAL)))})"  # our own words, no one's input
@@ -20,14 +21,6 @@ _NEXT_EXPIRY = f"""(SELECT min(l.expiry) FROM balance b JOIN lot l ON l.sku = b.
                     WHERE b.sku = i.sku AND b.qty > 0 AND b.loc NOT IN {_VIRTUAL})"""
 QUARTER_HOUR_US = 900_000_000
 GTIN_LENGTHS = (8, 12, 13, 14)
-
-
-def connect(ledger_path: Path) -> sqlite3.Connection:
-    """A read-only connection. Short transactions only: a long one holds up the writer's checkpoint."""
-    ledger = sqlite3.connect(f"file:{ledger_path}?mode=ro", uri=True, isolation_level=None, timeout=5)
-    ledger.execute("PRAGMA query_only = ON")
-    ledger.execute("PRAGMA trusted_schema = OFF")
-    return ledger
 
 
 # Items and stock -----------------------------------------------------------------------------------------
@@ -458,14 +451,6 @@ def alerts(ledger: sqlite3.Connection, states: tuple[str, ...] = ("open",), limi
 
 def alert_count(ledger: sqlite3.Connection) -> int:
     return int(ledger.execute("SELECT count(*) FROM alert WHERE state = 'open'").fetchone()[0])
-
-
-def settings_below(ledger: sqlite3.Connection, prefix: str) -> dict[str, str]:
-    """What persons decided and the ledger keeps: the settings whose key begins with `prefix`, without it."""
-    rows = ledger.execute(
-        "SELECT substr(key, ?), value FROM setting WHERE key GLOB ?", (len(prefix) + 1, f"{prefix}*")
-    )
-    return dict(rows.fetchall())
 
 
 # Stations, devices, the line to the back office ----------------------------------------------------------

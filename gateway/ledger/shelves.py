@@ -86,7 +86,10 @@ class LedgerShelves:
             """SELECT device, boot, seq, wall_us, clock_q, code, data, aim, mode, loc, qty, argument
                FROM parked JOIN code USING (code) WHERE state = 'parked' ORDER BY wall_us"""
         )
-        return deque(ParkedScan(*row[:3], Parked(*row[5:]), *row[3:5]) for row in rows)
+        return deque(
+            ParkedScan(device, boot, seq, Parked(*what), wall_us, quality)
+            for device, boot, seq, wall_us, quality, *what in rows
+        )
 
     def document_answer(self, device: str, external_id: str) -> Outcome | None:
         """What became of a document that was sent before."""

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.config import Ledger, Settings
 from gateway.ledger.backups import backups
+from gateway.ledger.open_alerts import OpenAlerts
 from gateway.ledger.recovery import create
 from gateway.ledger.telemetry import Telemetry
 from gateway.ledger.writer import Writer
@@ -80,7 +81,11 @@ def test_old_samples_go_first_and_then_all_copies_but_the_newest(tmp_path):
             made.path.rename(made.path.with_name(f"ledger-001-{day:012}-2026110{day}T0300.db"))
         free = os.statvfs(disk)
         (disk / "films").write_bytes(bytes(free.f_bavail * free.f_frsize - 500_000))
-        timetable = Timetable(Settings(Path(tmp_path / "c.toml"), ledger=Ledger(disk)), telemetry)
+        timetable = Timetable(
+            Settings(Path(tmp_path / "c.toml"), ledger=Ledger(disk)),
+            telemetry,
+            OpenAlerts(disk / "ledger.db"),
+        )
 
         timetable.look_at_the_disk()
         telemetry._make_room()

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gateway.config import Ledger, Settings
-from gateway.ledger.forecasts import made_us
+from gateway.ledger.made_at import made_us
+from gateway.ledger.open_alerts import OpenAlerts
 from gateway.ledger.telemetry import Telemetry
 from gateway.timetable import Timetable, can_forecast, is_due
 
@@ -56,7 +57,11 @@ def test_a_night_that_cannot_begin_is_said_and_stops_nothing(tmp_path):
     """The data folder cannot be looked into: here a file is in its place."""
     (tmp_path / "data").touch()
     telemetry = Telemetry(tmp_path / "telemetry.db")
-    timetable = Timetable(Settings(tmp_path / "c.toml", ledger=Ledger(tmp_path / "data")), telemetry)
+    timetable = Timetable(
+        Settings(tmp_path / "c.toml", ledger=Ledger(tmp_path / "data")),
+        telemetry,
+        OpenAlerts(tmp_path / "data" / "ledger.db"),
+    )
 
     timetable.look()
 
@@ -69,11 +74,12 @@ NIGHT = """
 import sys, time
 from pathlib import Path
 from gateway.config import Ledger, Settings
-from gateway.ledger.forecasts import made_us
+from gateway.ledger.open_alerts import OpenAlerts
 from gateway.ledger.telemetry import Telemetry
 from gateway.timetable import Timetable
 folder = Path(sys.argv[1])
-timetable = Timetable(Settings(folder / "c.toml", ledger=Ledger(folder)), Telemetry(folder / "telemetry.db"))
+timetable = Timetable(Settings(folder / "c.toml", ledger=Ledger(folder)), Telemetry(folder / "telemetry.db"),
+    OpenAlerts(folder / "ledger.db"))
 timetable.look()
 print(timetable._worker.pid, flush=True)
 time.sleep(60)

@@ -13,8 +13,9 @@ from gateway.config import Device
 from gateway.ledger import queries
 from gateway.ledger.writer import Writer
 from gateway.shelf_evidence import ShelfEvidence, evidence
+from gateway.shelf_notices import of_shelf
 from gateway.stock.movements import Draft
-from gateway.watch import Notice, of_shelf
+from gateway.watch import Notice
 
 SCHEMA = Path(__file__).parents[2] / "gateway" / "ledger" / "schema" / "telemetry.sql"
 HOUR_US, MINUTE_US, SECOND_US = 3_600_000_000, 60_000_000, 1_000_000
