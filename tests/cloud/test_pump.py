@@ -46,7 +46,7 @@ def ear(broker):
     client.said = lambda leaf: [body for at, body, _ in heard if at == leaf]
     client.say = lambda leaf, body, retain=False: client.publish(
         f"{TOPIC}/{leaf}", json.dumps(body), 1, retain
-    ).wait_for_publish(5)
+    ).wait_for_publish(60)
     yield client
     client.disconnect()
     client.loop_stop()
@@ -359,11 +359,12 @@ def test_an_idle_pump_costs_next_to_nothing(tmp_path, broker, core, pumps, ear, 
         fields = Path(f"/proc/{pump.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return int(fields[11]) + int(fields[12])
 
-    time.sleep(1)
-    before = cpu_ticks()
-    time.sleep(4)
+    def rests() -> bool:
+        before = cpu_ticks()
+        time.sleep(4)
+        return cpu_ticks() - before <= 2  # hundredths of a second in 4 s
 
-    assert cpu_ticks() - before <= 2  # hundredths of a second in 4 s
+    eventually(rests, "a pump at rest")
 
 
 def test_a_confirmation_of_alerts_that_were_never_sent_deletes_none(tmp_path, broker, core, pumps, ear, shop):

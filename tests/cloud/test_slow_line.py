@@ -40,7 +40,7 @@ class SlowLine:
         self._listening.close()
 
     def _serve(self) -> None:
-        if not select.select([self._listening], [], [], 10)[0]:
+        if not select.select([self._listening], [], [], 120)[0]:
             return
         gateway, _ = self._listening.accept()
         with gateway, socket.create_connection(("127.0.0.1", self._broker_port)) as broker:

@@ -1,11 +1,13 @@
 """When the forecast's night begins, and what becomes of the worker."""
 
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -82,7 +84,7 @@ timetable = Timetable(Settings(folder / "c.toml", ledger=Ledger(folder)), Teleme
     OpenAlerts(folder / "ledger.db"))
 timetable.look()
 print(timetable._worker.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -102,16 +104,31 @@ def test_the_worker_dies_with_a_daemon_that_is_killed(tmp_path):
     sqlite3.connect(tmp_path / "ledger.db").execute("CREATE TABLE movement (seq)").connection.close()
     daemon = subprocess.Popen([sys.executable, "-c", NIGHT, str(tmp_path)], stdout=subprocess.PIPE)
     worker = int(daemon.stdout.readline())
-    time.sleep(1.5)
-    was_running = is_running(worker)
+    wait_for(lambda: has_open(worker, tmp_path / "forecast.db"), "the worker at its work")
+    os.kill(worker, signal.SIGSTOP)  # it does not end by itself
 
     daemon.send_signal(signal.SIGKILL)
     daemon.communicate()
-    time.sleep(0.5)
-    still_running = is_running(worker)
-    held.close()
 
-    assert (was_running, still_running) == (True, False)
+    try:
+        wait_for(lambda: not is_running(worker), "the end of the worker")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+        held.close()
+
+
+def has_open(pid: int, file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return file in [one.readlink() for one in Path(f"/proc/{pid}/fd").iterdir()]
+    return False
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline_s = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline_s, what
+        time.sleep(0.02)
 
 
 def test_asking_every_minute_whether_a_night_was_made_writes_nothing(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_what_systemd_is_told_arrives_as_one_datagram(
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(address))
-        manager.settimeout(2)
+        manager.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", str(address))
 
         told = notify("READY=1")
@@ -192,7 +192,7 @@ def test_an_abstract_notify_socket_works_too(monkeypatch: pytest.MonkeyPatch) ->
     name = f"storekeeper-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0{name}")
-        manager.settimeout(2)
+        manager.settimeout(60)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@{name}")
 
         notify("WATCHDOG=1")

@@ -1,6 +1,7 @@
 """A real shop for tests: the daemon is a process, scanners are ptys, the ledger is read from outside."""
 
 import contextlib
+import fcntl
 import os
 import pty
 import select
@@ -8,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 import time
 import tty
 from collections.abc import Iterator, Mapping
@@ -44,6 +46,10 @@ class PtyScanner:
             return False
         os.write(self.master, data.encode() + b"\r\n")
         return True
+
+    def unread_bytes(self) -> int:
+        """What no driver has read yet."""
+        return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def drain_unread(self) -> int:
         """Throw away what no driver has read yet; how many whole lines that were."""

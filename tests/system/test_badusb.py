@@ -1,7 +1,9 @@
 """A keyboard in a scanner's port types what no scanner types: blocked, alerted, freed by one tap. The real daemon."""
 
+import fcntl
 import os
 import signal
+import termios
 import time
 from pathlib import Path
 
@@ -19,6 +21,11 @@ location = "shop"
 path = "{path}"
 grab = false
 """
+
+
+def is_read(keys: int) -> bool:
+    """The driver has taken all that was typed."""
+    return fcntl.ioctl(keys, termios.FIONREAD, bytes(4)) == bytes(4)
 
 
 def alerts(shop) -> list[tuple]:
@@ -49,6 +56,7 @@ def test_a_keyboard_that_nobody_confirmed_is_blocked_until_a_person_frees_it(tmp
         shop.start()  # a block outlives the daemon
         shop.wait_until(lambda: state_of(shop, "wedge") == "blocked", "it is still blocked")
         types(other)
+        shop.wait_until(lambda: is_read(keys), "what is typed is read")
         time.sleep(0.5)
         blocked_sales = shop.on_hand(other_sku)
 
@@ -90,6 +98,7 @@ def test_what_a_person_said_of_a_device_holds_when_its_driver_crashes(tmp_path: 
             lambda: state_of(shop, "wedge") == "blocked", "the next driver is blocked from its start"
         )
         types(code)
+        shop.wait_until(lambda: is_read(keys), "what is typed is read")
         time.sleep(0.5)
         while_blocked = shop.on_hand(code.zfill(14))
         shop.kill()  # and so is the one after a power cut

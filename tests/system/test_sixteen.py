@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from bench.sixteen import SCALES, Load, Peer, World, bare_percent, peers, scale, watched
-from drivers.host import HEARTBEAT_S
 from gateway.measure.processes import named
 from gateway.measure.stage import ITEMS
 from gateway.supervisor import RSS_BYTES_MAX
 
 CPU_PERCENT_MAX = 15.0  # of one core, all processes together
-BUSY_MACHINE = 2.0  # in `make test` other tests, caches and clocks have their say
+BUSY_MACHINE = 2.0  # in `make test` other tests, caches and clocks have their say ...
+BARE_LOOPS_MAX = 15.0  # ... and on a slow machine the bare loop, 6 times less, is slow as well
 GROWTH_MIB_MAX = 3.0
-REPLACED_WITHIN_S = 40.0  # who hangs misses three heartbeats; then comes the next look
-WARM_UP_S, BARE_S = 5.0, 5.0
+REPLACED_WITHIN_S = 300.0  # of itself 30: who hangs misses three heartbeats; then comes the next look
+WARM_UP_S, BARE_S = 5.0, 2.0
 WORDS = ("crash", "hang", "eat")  # what three of the scales are told to do
 MOODY = f"""
 import os
@@ -58,8 +58,8 @@ def shop(folder: Path, cpu: int) -> World:
     return World(folder / "shop", peers=[*steady, *moody, *rest], cpu=cpu, environment=environment)
 
 
-def sixteen(folder: Path, seconds: float) -> tuple[Load, str]:
-    """Fed for `seconds`; then three drivers go wrong. What it cost, and all figures."""
+def sixteen(folder: Path, seconds: float) -> tuple[Load, float, str]:
+    """Fed for `seconds`; then three drivers go wrong. What it cost, what a bare loop costs, and all figures."""
     with closing(shop(folder, min(os.sched_getaffinity(0)))) as world:
         world.start()
         world.wait(world.all_run, "all devices run")
@@ -82,13 +82,14 @@ def sixteen(folder: Path, seconds: float) -> tuple[Load, str]:
                 line.write(f"{peer.name}\r\n".encode())
         world.feed(REPLACED_WITHIN_S, until=all_are_replaced)
         world.feed(2.0)
-        time.sleep(HEARTBEAT_S + 2.0)  # the last counts
+        unharmed = [peer for peer in world.peers if peer.name not in WORDS]
+        said = {peer.name: peer.said * peer.readings for peer in unharmed}
+        world.wait(lambda: said.items() <= world.counted().items(), "the last counts")
+        world.wait(lambda: all(world.counted()[word] for word in WORDS), "the replaced count")
         counted, now = world.counted(), named(world.pids())
         booked = world.last_seq() - ITEMS
         world.stop()
         scans = sum(peer.said for peer in world.peers if peer.is_scanner)
-        unharmed = [peer for peer in world.peers if peer.name not in WORDS]
-        said = {peer.name: peer.said * peer.readings for peer in unharmed}
         bare = bare_percent(world, BARE_S)
 
     assert {name: counted[name] for name in said} == said
@@ -106,17 +107,17 @@ def sixteen(folder: Path, seconds: float) -> tuple[Load, str]:
         f" memory {load.mib_last - load.mib_first:+.1f} MiB;\n  {scans} scans booked and acknowledged,"
         f" {others} other readings counted, none missing; another driver after: {replaced}"
     )
-    return load, figures
+    return load, bare, figures
 
 
 def test_sixteen_devices_are_counted_whatever_three_of_them_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load, figures = sixteen(tmp_path, 10.0)
+    load, bare, figures = sixteen(tmp_path, 10.0)
 
     with capsys.disabled():
         print(f"\n  16 devices x 100 readings/s: {figures}")
-    assert load.cpu_percent <= BUSY_MACHINE * CPU_PERCENT_MAX
+    assert load.cpu_percent <= max(BUSY_MACHINE * CPU_PERCENT_MAX, BARE_LOOPS_MAX * bare)
     assert load.mib_last - load.mib_first <= GROWTH_MIB_MAX
 
 
@@ -124,7 +125,7 @@ def test_sixteen_devices_are_counted_whatever_three_of_them_do(
 def test_sixteen_devices_for_ten_minutes_cost_little_and_nothing_grows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load, figures = sixteen(tmp_path, 600.0)
+    load, _, figures = sixteen(tmp_path, 600.0)
 
     with capsys.disabled():
         print(f"\n  16 devices x 100 readings/s: {figures}")
